@@ -1,0 +1,47 @@
+"""Grevy: from a neural recording and a behaviour to an embedding that can be believed.
+
+Everything public is importable from here; heavy libraries load when a name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grevy.catalog import load
+    from grevy.errors import GrevyError
+    from grevy.estimator import CEBRA
+    from grevy.recording import Label, Recording, circular, continuous, discrete
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CEBRA",
+    "GrevyError",
+    "Label",
+    "Recording",
+    "circular",
+    "continuous",
+    "discrete",
+    "load",
+]
+
+_HOME = {
+    "CEBRA": "estimator",
+    "GrevyError": "errors",
+    "Label": "recording",
+    "Recording": "recording",
+    "circular": "recording",
+    "continuous": "recording",
+    "discrete": "recording",
+    "load": "catalog",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'grevy' has no attribute {name!r}")
+    return getattr(import_module(f"grevy.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
