@@ -1,0 +1,90 @@
+"""Model files: `cebra`'s checkpoint format, read without running anybody's code."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from grevy.atomic import whole_file
+from grevy.errors import GrevyError
+
+
+def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises
+    ------
+    GrevyError
+        If the folder is missing or cannot be written to.
+    """
+    try:
+        with whole_file(path) as temporary:
+            torch.save(contents, temporary)
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        raise GrevyError(
+            f"cannot write the model to {path}: {error.strerror}. Choose an existing folder that "
+            f"you may write to."
+        ) from error
+
+
+def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
+    """Read a checkpoint of `cebra` or of Grevy.
+
+    Parameters
+    ----------
+    path : Path
+    device : str or None
+        Where its tensors go; where they were if None.
+    trust : bool
+        Allow pickled code to run. Only for files from people you trust.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing, unreadable, no checkpoint, or holds pickled code without `trust`.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise GrevyError(f"model file {path} {what}. Give the path of a .pt file.")
+    try:
+        with torch.serialization.safe_globals(_harmless()):
+            return torch.load(path, map_location=device, weights_only=not trust)
+    except PermissionError as error:
+        raise GrevyError(f"model file {path} cannot be read: {error.strerror}.") from error
+    except pickle.UnpicklingError as error:
+        if trust or not _is_archive(path):
+            raise _broken(path, error) from error
+        raise GrevyError(
+            f"model file {path} holds pickled Python objects, which can run any code when opened. "
+            f"If you trust whoever made it, open it with trust (--trust on the command line, "
+            f"weights_only=False in Python)."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        raise _broken(path, error) from error
+
+
+def _is_archive(path: Path) -> bool:
+    """Tell a torch archive or an old-style pickle from plain garbage."""
+    with path.open("rb") as stream:
+        return zipfile.is_zipfile(path) or stream.read(1) == b"\x80"
+
+
+def _broken(path: Path, error: Exception) -> GrevyError:
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
+    return GrevyError(
+        f"{path} is no complete model file ({reason}). It may be truncated or something else; "
+        f"copy or train it again."
+    )
+
+
+def _harmless() -> list[type | Callable[..., Any] | tuple[Any, str]]:
+    """List what a checkpoint may hold beside tensors: plain data of numpy and `cebra`."""
+    from cebra.integrations.sklearn.cebra import CEBRA_LOAD_SAFE_GLOBALS
+
+    dtypes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if name.endswith("DType")]
+    scalar = np.float64(0).__reduce__()[0]
+    return [*CEBRA_LOAD_SAFE_GLOBALS, *dtypes, scalar]

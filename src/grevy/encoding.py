@@ -1,0 +1,263 @@
+"""How a model is applied: to gathered windows, or once over the whole sequence.
+
+A convolutional model gives the same embedding either way. Windows cost Q x W steps of input,
+the sequence costs T, whatever Q: for short recordings, long receptive fields and large batches
+the sequence is several times cheaper.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grevy.recording import Array, IntArray
+
+# Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
+EMBED_CHUNK = 1 << 14
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """Models and the data that they are applied to, on one device.
+
+    Attributes
+    ----------
+    models : tuple of Module
+        One for each recording.
+    neural : tuple of Tensor of shape (T, N), float32
+        One for each recording.
+    starts : ndarray of shape (S + 1,), int64
+        Where each recording begins on the common time axis.
+    left, right : int
+        Receptive field: a window at t spans [t - left, t + right).
+    sequence : tuple of bool
+        For each recording, whether its model is applied once over all of it.
+    """
+
+    models: tuple[nn.Module, ...]
+    neural: tuple[Tensor, ...]
+    starts: IntArray
+    left: int
+    right: int
+    sequence: tuple[bool, ...]
+
+
+def is_convolutional(model: nn.Module) -> bool:
+    """Tell whether a model maps (1, N, T) to (1, D, T - W + 1), one output for each window."""
+    from cebra.models import ConvolutionalModelMixin, ResampleModelMixin
+
+    return isinstance(model, ConvolutionalModelMixin) and not isinstance(model, ResampleModelMixin)
+
+
+def receptive_field(model: Any) -> tuple[int, int]:
+    """Return (left, right): a window at t spans [t - left, t + right)."""
+    offset = model.get_offset()
+    return int(offset.left), int(offset.right)
+
+
+def prefers_sequence(length: int, n_windows: int, width: int, model: nn.Module) -> bool:
+    """Choose how to apply a model in training.
+
+    Parameters
+    ----------
+    length : int
+        T of the recording.
+    n_windows : int
+        Q, the windows that one step needs.
+    width : int
+        W, the receptive field.
+    model : Module
+
+    Returns
+    -------
+    bool
+        True to run over the sequence and gather the outputs. Never for a model with dropout, which
+        must drop other units in every window, nor for one that is not convolutional.
+    """
+    if not is_convolutional(model) or any(
+        isinstance(module, nn.modules.dropout._DropoutNd) for module in model.modules()
+    ):
+        return False
+    # A window shrinks to one step on its way through the layers: about 0.6 W steps on average.
+    return length < 0.6 * n_windows * width
+
+
+def encode(
+    encoder: Encoder, positions: Array, alter: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Embed the given positions of the common time axis, with gradients.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    positions : ndarray of shape (Q,), int64
+        Each with its window inside its recording.
+    alter : callable, optional
+        Applied to the windows (B, N, W) before the model: a mask, say.
+
+    Returns
+    -------
+    Tensor of shape (Q, D)
+    """
+    if len(encoder.models) == 1:
+        return _encode_one(encoder, 0, positions, alter)
+    session = np.searchsorted(encoder.starts, positions, side="right") - 1
+    order = np.argsort(session, kind="stable")
+    counts = np.bincount(session, minlength=len(encoder.models))
+    parts = np.split(positions[order], np.cumsum(counts)[:-1])
+    outputs = [
+        _encode_one(encoder, number, part - encoder.starts[number], alter)
+        for number, part in enumerate(parts)
+        if len(part)
+    ]
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return torch.cat(outputs)[torch.from_numpy(back).to(outputs[0].device)]
+
+
+def _encode_one(
+    encoder: Encoder, number: int, positions: Array, alter: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    model, neural = encoder.models[number], encoder.neural[number]
+    first = torch.from_numpy(positions).to(neural.device) - encoder.left
+    if encoder.sequence[number] and alter is None:
+        return apply_sequence(model, neural).index_select(0, first)
+    windows = gather_windows(neural, first, encoder.left + encoder.right)
+    return apply_windows(model, windows if alter is None else alter(windows))
+
+
+def gather_windows(neural: Tensor, first: Tensor, width: int) -> Tensor:
+    """Copy windows out of a recording.
+
+    Parameters
+    ----------
+    neural : Tensor of shape (T, N), contiguous
+    first : Tensor of shape (B,), int64
+        First step of each window.
+    width : int
+        W.
+
+    Returns
+    -------
+    Tensor of shape (B, N, W)
+    """
+    length, neurons = neural.shape
+    # Overlapping rows of W * N numbers: one contiguous copy for each window.
+    rows = neural.as_strided((length - width + 1, width * neurons), (neurons, 1))
+    return rows.index_select(0, first).view(-1, width, neurons).transpose(1, 2)
+
+
+def apply_windows(model: nn.Module, windows: Tensor) -> Tensor:
+    """Embed windows (B, N, W), giving (B, D)."""
+    output: Tensor = model(windows)
+    return output.reshape(len(windows), -1)
+
+
+def apply_sequence(model: nn.Module, neural: Tensor) -> Tensor:
+    """Embed every window of a sequence (T, N) at once, giving (T - W + 1, D)."""
+    output: Tensor = model(neural.T[None])
+    return output.reshape(output.shape[1], -1).T
+
+
+@torch.no_grad()
+def embed(
+    model: nn.Module,
+    neural: Array,
+    segments: IntArray,
+    device: str | torch.device,
+    chunk: int = EMBED_CHUNK,
+) -> Array:
+    """Embed every time step, edges of segments padded with their first or last step.
+
+    Parameters
+    ----------
+    model : Module
+        In `cebra`'s sense: it has ``get_offset()``. Put into evaluation mode meanwhile.
+    neural : ndarray of shape (T, N)
+        May be a memory map; only a chunk of it is in memory at a time.
+    segments : ndarray of shape (S, 2), int64
+        Disjoint runs; steps outside all of them get NaN.
+    device : str or torch.device
+    chunk : int
+        Steps embedded at once.
+
+    Returns
+    -------
+    ndarray of shape (T, D), float32
+    """
+    left, right = receptive_field(model)
+    size = segments[:, 1] - segments[:, 0]
+    widened = size.sum() + (left + right - 1) * len(segments)
+    if not is_convolutional(model):
+        widened = size.sum() * (left + right)
+    per_chunk = max(1, int(chunk * size.sum() / widened))
+    training = model.training
+    model.eval()
+    embedding = np.empty((0, 0), np.float32)
+    try:
+        for pieces, bounds in _chunks(segments, per_chunk):
+            values = _embed_pieces(model, neural, pieces, bounds, (left, right), device)
+            if not embedding.size:
+                embedding = np.full((len(neural), values.shape[1]), np.nan, np.float32)
+            embedding[_steps(pieces[:, 0], pieces[:, 1] - pieces[:, 0])] = values
+    finally:
+        model.train(training)
+    return embedding
+
+
+def _chunks(segments: IntArray, chunk: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Cut segments into pieces, about `chunk` steps of them at a time.
+
+    Yields the pieces (P, 2) and, for each, the bounds (P, 2) of the segment that it comes from.
+    """
+    size = segments[:, 1] - segments[:, 0]
+    upto = np.cumsum(size)
+    for start in range(0, int(upto[-1]), chunk):
+        stop = min(start + chunk, int(upto[-1]))
+        first = int(np.searchsorted(upto, start, side="right"))
+        last = int(np.searchsorted(upto, stop, side="left"))
+        bounds = segments[first : last + 1]
+        pieces = bounds.copy()
+        pieces[0, 0] += start - (upto[first] - size[first])
+        pieces[-1, 1] -= upto[last] - stop
+        yield pieces, bounds
+
+
+def _steps(starts: Array, sizes: Array) -> IntArray:
+    """Concatenate the ranges [start, start + size)."""
+    before = np.cumsum(sizes) - sizes
+    return (np.arange(sizes.sum()) + np.repeat(starts - before, sizes)).astype(np.int64)
+
+
+def _embed_pieces(
+    model: nn.Module,
+    neural: Array,
+    pieces: IntArray,
+    bounds: IntArray,
+    offset: tuple[int, int],
+    device: str | torch.device,
+) -> Array:
+    """Embed the steps of `pieces`, padding where a window leaves its segment."""
+    left, right = offset
+    size = pieces[:, 1] - pieces[:, 0]
+    if is_convolutional(model):
+        # All pieces end to end, each widened by its surroundings, in one pass; the outputs whose
+        # window straddles two pieces are left out.
+        wide = size + left + right - 1
+        rows = _steps(pieces[:, 0] - left, wide)
+        low, high = (np.repeat(bound, wide) for bound in bounds.T)
+        sequence = _load(neural, np.clip(rows, low, high - 1), device)
+        kept = _steps(np.cumsum(wide) - wide, size)
+        return apply_sequence(model, sequence).cpu().numpy()[kept]
+    steps = _steps(pieces[:, 0], size)
+    low, high = (np.repeat(bound, size)[:, None] for bound in bounds.T)
+    rows = np.clip(steps[:, None] + np.arange(-left, right), low, high - 1)
+    windows = _load(neural, rows.reshape(-1), device).view(len(steps), left + right, -1)
+    return apply_windows(model, windows.transpose(1, 2)).cpu().numpy()
+
+
+def _load(neural: Array, rows: IntArray, device: str | torch.device) -> Tensor:
+    return torch.from_numpy(np.asarray(neural[rows], np.float32)).to(device)

@@ -1,0 +1,331 @@
+"""From an estimator's parameters and recordings to a `Training`, every mistake named first."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cebra.models
+import cebra.solver
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grevy.encoding import Encoder, prefers_sequence, receptive_field
+from grevy.errors import GrevyError, Problems, unknown
+from grevy.masking import make_masks
+from grevy.recording import Array, Label, Recording
+from grevy.sampling import Conditional, SamplingPlan, make_sampler
+from grevy.training import HYBRID_DIMENSIONS, Training, weights_seed
+
+
+@dataclass(frozen=True, eq=False)
+class ModelState:
+    """A model and all that training has made of it.
+
+    Attributes
+    ----------
+    model : Module
+        A `ModuleList` with one encoder for each recording if `several`.
+    solver : cebra.solver.Solver
+        Holds criterion, optimiser and history in the form that `cebra` saves and plots.
+    several : bool
+    device : str
+    seed : int
+    """
+
+    model: Any
+    solver: Any
+    several: bool
+    device: str
+    seed: int
+
+
+def check_parameters(estimator: Any) -> None:
+    """Check an estimator's parameters before anything is built.
+
+    Raises
+    ------
+    GrevyError
+        Naming every parameter that is out of range, and the range.
+    """
+    problems = Problems("parameters")
+    if estimator.model_architecture not in cebra.models.get_options():
+        raise unknown("model", str(estimator.model_architecture), usable_models())
+    choices = {
+        "criterion": ("infonce",),
+        "distance": ("cosine", "euclidean"),
+        "temperature_mode": ("constant", "auto"),
+        "optimizer": ("adam",),
+        "conditional": (None, "time", "time_delta", "delta_normal", "delta"),
+        "prior": (None, "empirical", "uniform"),
+    }
+    for name, options in choices.items():
+        if getattr(estimator, name) not in options:
+            raise unknown(name, str(getattr(estimator, name)), [str(o) for o in options if o])
+    whole = {"max_iterations", "max_adapt_iterations", "output_dimension", "num_hidden_units"}
+    optional = {"batch_size", "num_negatives"}
+    for name in sorted(whole | optional):
+        value = getattr(estimator, name)
+        if not (value is None and name in optional) and not _is_whole(value, 1):
+            problems.add(f"{name} is {value!r}; expected a whole number of at least 1.")
+    for name in ("temperature", "learning_rate"):
+        if not _is_positive(getattr(estimator, name)):
+            problems.add(f"{name} is {getattr(estimator, name)!r}; expected a positive number.")
+    for value in time_offsets(estimator.time_offsets):
+        if not _is_whole(value, 1):
+            problems.add(f"time_offsets holds {value!r}; expected whole numbers of at least 1.")
+    if estimator.seed is not None and not _is_whole(estimator.seed, 0):
+        problems.add(f"seed is {estimator.seed!r}; expected a whole number of at least 0.")
+    _check_combinations(estimator, problems)
+    problems.raise_if_any()
+
+
+def _check_combinations(estimator: Any, problems: Problems) -> None:
+    if estimator.conditional in ("delta_normal", "delta"):
+        if not _is_positive(estimator.delta):
+            problems.add(
+                f"conditional {estimator.conditional!r} needs a positive delta (the standard "
+                f"deviation of the label's change); got {estimator.delta!r}."
+            )
+    elif estimator.delta is not None:
+        problems.add(
+            f"delta={estimator.delta} has an effect with conditional='delta_normal' only, which is "
+            f"{estimator.conditional!r}. Set one or drop the other."
+        )
+    if estimator.distance == "cosine" and estimator.output_dimension == 1:
+        problems.add(
+            "output_dimension=1 with distance='cosine' leaves only the values -1 and 1. Use at "
+            "least 2 dimensions, or distance='euclidean' with an '-mse' model."
+        )
+    if estimator.hybrid and estimator.output_dimension in (1, 2):
+        problems.add(
+            f"hybrid training gives the label the first {HYBRID_DIMENSIONS} dimensions, but "
+            f"output_dimension is {estimator.output_dimension}. Use at least {HYBRID_DIMENSIONS}."
+        )
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole and value >= least
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value)) and value > 0
+
+
+def time_offsets(value: Any) -> tuple[Any, ...]:
+    """Return the offsets as a tuple, whether one or several were given."""
+    return tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
+
+
+def usable_models() -> list[str]:
+    """List the registered models that contrastive learning can train."""
+    return [name for name in cebra.models.get_options() if "supervised" not in name]
+
+
+def resolve_device(name: str) -> str:
+    """Return a torch device that exists here.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` and ``"cuda_if_available"`` take a GPU if there is one.
+
+    Raises
+    ------
+    GrevyError
+        If the device is unknown or absent.
+    """
+    automatic = name in ("auto", "cuda_if_available")
+    if automatic:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = str(name).partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+        raise unknown("device", str(name), ["auto", "cpu", "cuda", "cuda:0", "mps"])
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            raise GrevyError(
+                f"device {name!r}: this machine has {count} CUDA device(s) that torch can use. "
+                f"Use 'cpu', or 'auto' to take what is there."
+            )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise GrevyError("device 'mps' is not available here. Use 'cpu' or 'auto'.")
+    return str(name)
+
+
+def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPlan:
+    """Decide what is drawn from the parameters and the kinds of labels at hand.
+
+    Raises
+    ------
+    GrevyError
+        If the parameters ask for a label that is not there, or make no sense with these.
+    """
+    kinds = {label.kind for label in recordings[0].labels}
+    has_classes, has_numbers = "discrete" in kinds, bool(kinds - {"discrete"})
+    asked = "delta_normal" if estimator.conditional == "delta" else estimator.conditional
+    if not kinds and asked not in (None, "time"):
+        raise GrevyError(
+            f"conditional={asked!r} needs a label, and none was given. Give one, or use "
+            f"conditional='time'."
+        )
+    if not kinds and estimator.hybrid:
+        raise GrevyError("hybrid training joins a label with time, and no label was given.")
+    if asked == "delta_normal" and not has_numbers:
+        raise GrevyError(
+            "conditional='delta_normal' needs a continuous or circular label; discrete ones have "
+            "no nearness. Drop it: positives then share the class."
+        )
+    conditional: Conditional = asked or ("time_delta" if kinds else "time")
+    if conditional == "time_delta" and not has_numbers:
+        conditional = "discrete"
+    if len(recordings) > 1 and conditional == "time":
+        raise GrevyError(
+            "several recordings are aligned through their labels; conditional='time' (or no label) "
+            "would leave their embeddings unrelated. Give labels, or fit each recording alone."
+        )
+    if estimator.batch_size is None and estimator.prior == "uniform":
+        raise GrevyError(
+            "prior='uniform' draws classes equally often, but batch_size=None takes every time "
+            "step once. Give a batch size, or drop the prior."
+        )
+    mixed = has_classes and has_numbers and estimator.batch_size is not None
+    return SamplingPlan(
+        conditional=conditional,
+        time_offsets=tuple(int(k) for k in time_offsets(estimator.time_offsets)),
+        delta=estimator.delta,
+        prior=estimator.prior or ("uniform" if mixed else "empirical"),
+        batch_size=estimator.batch_size,
+        num_negatives=estimator.num_negatives,
+        hybrid=bool(estimator.hybrid),
+    )
+
+
+def fresh_state(
+    estimator: Any, recordings: Sequence[Recording], several: bool, seed: int
+) -> ModelState:
+    """Make a new model, criterion, optimiser and solver; weights follow from the seed."""
+    device = resolve_device(estimator.device)
+    with torch.random.fork_rng():
+        torch.manual_seed(weights_seed(seed))
+        models = [_new_model(estimator, recording.n_neurons) for recording in recordings]
+    model = (nn.ModuleList(models) if several else models[0]).to(device)
+    criterion = estimator._prepare_criterion().to(device)
+    optimizer = torch.optim.Adam(
+        itertools.chain(model.parameters(), criterion.parameters()),
+        lr=estimator.learning_rate,
+        **dict(estimator.optimizer_kwargs),
+    )
+    name = "multi-session" if several else "single-session"
+    extra: dict[str, Any] = {}
+    if estimator.hybrid and not several:
+        name, extra = "single-session-hybrid", {"ignore_deprecation_warning": True}
+    elif estimator.batch_size is None and not several:
+        name = "single-session-full"
+    solver = cebra.solver.init(
+        name, model=model, criterion=criterion, optimizer=optimizer, tqdm_on=False, **extra
+    )
+    return ModelState(model, solver, several, device, seed)
+
+
+def _new_model(estimator: Any, n_neurons: int) -> nn.Module:
+    name = estimator.model_architecture
+    if name not in usable_models():
+        raise GrevyError(
+            f"model {name!r} is a classifier trained with labels as targets, not by contrast. "
+            f"Choose another; `grevy models` lists them."
+        )
+    try:
+        model: nn.Module = cebra.models.init(
+            name,
+            num_neurons=n_neurons,
+            num_units=estimator.num_hidden_units,
+            num_output=estimator.output_dimension,
+        )
+    except (ValueError, RuntimeError, TypeError, AssertionError) as error:
+        raise GrevyError(
+            f"model {name!r} cannot be made with {n_neurons} neurons, "
+            f"{estimator.num_hidden_units} hidden units and {estimator.output_dimension} outputs: "
+            f"{error}"
+        ) from error
+    return model
+
+
+def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool) -> ModelState:
+    """Give a fitted model a new first layer, for other neurons, and freeze the rest.
+
+    Raises
+    ------
+    GrevyError
+        If the model or the data has several recordings.
+    """
+    if several or isinstance(estimator.model_, nn.ModuleList):
+        raise GrevyError(
+            "fit(adapt=True) goes from one recording to one other; this model or this data has "
+            "several. Fit a new model to all recordings instead."
+        )
+    state = fresh_state(estimator, recordings, several, estimator.seed_)
+    trained = list(estimator.model_.state_dict().items())
+    kept = dict(trained[2:])  # all but the weight and the bias of the first layer
+    state.model.load_state_dict(kept, strict=False)
+    for name, parameter in state.model.named_parameters():
+        parameter.requires_grad_(name not in kept)
+    return state
+
+
+def make_training(estimator: Any, state: ModelState, recordings: Sequence[Recording]) -> Training:
+    """Bring data, model and sampler together."""
+    models = tuple(state.model) if state.several else (state.model,)
+    left, right = receptive_field(models[0])
+    plan = sampling_plan(estimator, recordings)
+    sampler = make_sampler(recordings, left, right, plan)
+    windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
+    sequence = tuple(
+        prefers_sequence(len(recording), windows // len(models), left + right, model)
+        for recording, model in zip(recordings, models, strict=True)
+    )
+    encoder = Encoder(
+        models,
+        tuple(_on_device(recording.neural, state.device) for recording in recordings),
+        np.cumsum([0, *(len(recording) for recording in recordings)]),
+        left,
+        right,
+        sequence,
+    )
+    return Training(
+        encoder,
+        sampler,
+        state.solver.criterion,
+        state.solver.optimizer,
+        estimator.distance,
+        state.seed,
+        make_masks(estimator.masking_kwargs),
+    )
+
+
+def _on_device(neural: Array, device: str) -> Tensor:
+    array = np.ascontiguousarray(neural, np.float32)
+    if (
+        not array.flags.writeable
+    ):  # torch would warn, and a memory map would be read again and again
+        array = array.copy()
+    return torch.from_numpy(array).to(device)
+
+
+def label_types(recordings: Sequence[Recording], y: Sequence[Any], several: bool) -> list[Any]:
+    """Describe labels as `cebra` keeps them: (dtype, shape), for each label, for each recording."""
+
+    def describe(values: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        array = values.values if isinstance(values, Label) else np.asarray(values)
+        plain = array.dtype if array.dtype.kind in "fi" else np.dtype(np.int64)
+        return plain, tuple(array.shape)
+
+    if several:
+        given = y or list(zip(*(recording.labels for recording in recordings), strict=True))
+        return [[describe(values) for values in label] for label in given]
+    return [describe(values) for values in (y or recordings[0].labels)]

@@ -1,0 +1,124 @@
+"""The nearest label, exactly, with ties broken at random.
+
+`cebra` computes xx + qq - 2xq in float32, which loses the answer once labels carry an offset, and
+always takes the first of several equally near samples. Here distances are float64 differences in a
+k-d tree, and a query that several samples answer equally well gets one of them, each equally
+likely.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from grevy.recording import TAU, Array, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourIndex:
+    """A k-d tree over distinct points, and the samples that sit at each of them.
+
+    Attributes
+    ----------
+    tree : scipy.spatial.cKDTree
+        Over the U distinct points.
+    samples : ndarray of shape (P,), int64
+        The samples, those at one point next to each other.
+    starts, counts : ndarray of shape (U,), int64
+        Samples of point u are ``samples[starts[u] : starts[u] + counts[u]]``.
+    turn : ndarray of shape (d,), bool
+        Dimensions that are angles in radians.
+    """
+
+    tree: Any
+    samples: IntArray
+    starts: IntArray
+    counts: IntArray
+    turn: Array
+
+
+def build_index(points: FloatArray, samples: IntArray, turn: Array) -> NeighbourIndex:
+    """Index `samples` by where they are.
+
+    Parameters
+    ----------
+    points : ndarray of shape (P, d)
+        Finite; angles in [0, 2 pi).
+    samples : ndarray of shape (P,), int64
+        What `nearest` shall return for each point.
+    turn : ndarray of shape (d,), bool
+        True for dimensions that are angles, whose distance is measured around the circle.
+    """
+    points = np.asarray(points, np.float64)
+    order = np.lexsort(points.T[::-1])
+    ordered = points[order]
+    first = np.ones(len(points), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    starts = np.flatnonzero(first)
+    counts = np.diff(np.append(starts, len(points)))
+    box = np.where(turn, TAU, 0.0)
+    tree = cKDTree(ordered[starts], boxsize=box if turn.any() else None)
+    return NeighbourIndex(tree, samples[order], starts, counts, turn)
+
+
+def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator) -> IntArray:
+    """Return, for each query, a sample whose label is nearest, uniformly among all such samples.
+
+    Parameters
+    ----------
+    index : NeighbourIndex
+    queries : ndarray of shape (Q, d)
+        Angles may be any real number of radians.
+    rng : numpy.random.Generator
+        Decides among ties.
+
+    Returns
+    -------
+    ndarray of shape (Q,), int64
+    """
+    queries = np.asarray(queries, np.float64)
+    if index.turn.any():
+        queries = np.where(index.turn, _wrap(queries), queries)
+    n_points = len(index.starts)
+    distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1))
+    draws = rng.random(len(queries))
+    chosen = point[:, 0]
+    found = index.samples[index.starts[chosen] + _scaled(draws, index.counts[chosen])]
+    if n_points > 1:
+        tied = np.flatnonzero(distance[:, 0] == distance[:, 1])
+        found[tied] = _among_ties(index, queries[tied], draws[tied])
+    return found
+
+
+def _wrap(angles: FloatArray) -> FloatArray:
+    wrapped = np.mod(angles, TAU)
+    return np.where(wrapped >= TAU, 0.0, wrapped)
+
+
+def _scaled(draws: FloatArray, counts: IntArray) -> IntArray:
+    """Turn uniform draws in [0, 1) into integers in [0, counts)."""
+    return np.minimum((draws * counts).astype(np.int64), counts - 1)
+
+
+def _among_ties(index: NeighbourIndex, queries: FloatArray, draws: FloatArray) -> IntArray:
+    """Choose among the samples of all distinct points at the same, smallest distance."""
+    found = np.empty(len(queries), np.int64)
+    open_ = np.arange(len(queries))
+    n_points = len(index.starts)
+    k = min(8, n_points)
+    while len(open_):
+        distance, point = index.tree.query(queries[open_], k=range(1, k + 1))
+        tied = distance == distance[:, :1]
+        settled = ~tied[:, -1] | (k == n_points)
+        counts = np.where(tied[settled], index.counts[point[settled]], 0)
+        upto = np.cumsum(counts, axis=1)
+        rank = _scaled(draws[open_[settled]], upto[:, -1])
+        column = (rank[:, None] >= upto).sum(axis=1)
+        rows = np.arange(len(column))
+        within = rank - (upto[rows, column] - counts[rows, column])
+        chosen = point[settled][rows, column]
+        found[open_[settled]] = index.samples[index.starts[chosen] + within]
+        open_ = open_[~settled]
+        k = min(4 * k, n_points)
+    return found

@@ -1,0 +1,136 @@
+"""What `fit` was given, in `cebra`'s conventions, as recordings that share their labels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from grevy.errors import GrevyError
+from grevy.recording import Label, Recording, make_label, make_recording
+
+
+def gather_recordings(
+    X: Any, y: Sequence[Any] = (), segments: Any = None
+) -> tuple[tuple[Recording, ...], bool]:
+    """Turn the arguments of `fit` into recordings.
+
+    Parameters
+    ----------
+    X : array_like of shape (T, N), Recording, or list of either
+        A list of 2-D arrays (or of recordings) is several recordings with neurons of their own.
+    y : sequence
+        Labels; for several recordings each is a list with one entry for each. An entry is a
+        `Label` or an array whose kind its dtype tells. A recording brings its labels along.
+    segments : array_like, optional
+        As in `make_recording`; for several recordings a list of them.
+
+    Returns
+    -------
+    recordings : tuple of Recording
+        Discrete labels have the same classes in all of them.
+    several : bool
+        Whether a list was given.
+
+    Raises
+    ------
+    GrevyError
+        If lengths, kinds or numbers of labels do not fit together.
+    """
+    several = isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_session, X))
+    if not several:
+        return (_recording(X, y, segments, "fit"),), False
+    if any(isinstance(labels, Label) or len(labels) != len(X) for labels in y):
+        counts = [len(labels) for labels in y]
+        raise GrevyError(
+            f"fit: {len(X)} recordings but labels for {counts}. Give each label as a list with one "
+            f"array for each recording."
+        )
+    if segments is not None and len(segments) != len(X):
+        raise GrevyError(f"fit: {len(X)} recordings but {len(segments)} entries of segments.")
+    recordings = tuple(
+        _recording(
+            x,
+            [labels[number] for labels in y],
+            None if segments is None else segments[number],
+            f"fit, recording {number}",
+        )
+        for number, x in enumerate(X)
+    )
+    return align_labels(recordings), True
+
+
+def _is_session(x: Any) -> bool:
+    return isinstance(x, Recording) or getattr(x, "ndim", 0) == 2
+
+
+def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recording:
+    labels = [
+        values if isinstance(values, Label) else make_label(f"label {number}", values)
+        for number, values in enumerate(y)
+    ]
+    names = [label.name for label in labels]
+    if len(set(names)) < len(names):  # two unnamed Labels both come as "label"
+        labels = [replace(label, name=f"{label.name} {n}") for n, label in enumerate(labels)]
+    if not isinstance(x, Recording):
+        return make_recording(x, labels, segments=segments, source=source)
+    runs = x.segments if segments is None else segments
+    return make_recording(
+        x.neural,
+        labels or x.labels,
+        segments=runs,
+        sampling_rate=x.sampling_rate,
+        source=x.source,
+        latent=x.latent,
+    )
+
+
+def align_labels(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Give discrete labels of all recordings one set of classes, and check that kinds agree.
+
+    Raises
+    ------
+    GrevyError
+        If the recordings differ in the number, kinds or dimensions of their labels.
+    """
+    first = _signature(recordings[0])
+    for number, recording in enumerate(recordings):
+        if _signature(recording) != first:
+            raise GrevyError(
+                f"recordings 0 and {number} have different labels: {_described(first)} and "
+                f"{_described(_signature(recording))}. Give all recordings the same labels."
+            )
+    columns = list(zip(*(recording.labels for recording in recordings), strict=True))
+    shared = [_share_classes(column) for column in columns]
+    return tuple(
+        replace(recording, labels=tuple(column[number] for column in shared))
+        for number, recording in enumerate(recordings)
+    )
+
+
+def _signature(recording: Recording) -> list[tuple[str, int, str]]:
+    return [
+        (label.kind, label.values[:1].size, _type_of(label.classes)) for label in recording.labels
+    ]
+
+
+def _type_of(classes: tuple[Any, ...]) -> str:
+    """Tell strings from numbers: 1 and "1" must not become one class."""
+    return "text" if classes and isinstance(classes[0], str) else ""
+
+
+def _described(signature: list[tuple[str, int, str]]) -> str:
+    parts = [f"{kind} of {n} dimension(s){' as text' * bool(t)}" for kind, n, t in signature]
+    return " + ".join(parts) or "none"
+
+
+def _share_classes(labels: Sequence[Label]) -> list[Label]:
+    if labels[0].kind != "discrete":
+        return list(labels)
+    classes = sorted({value for label in labels for value in label.classes})
+    codes = {value: code for code, value in enumerate(classes)}
+    moved = [np.array([codes[value] for value in label.classes], np.int64) for label in labels]
+    return [
+        replace(label, values=new[label.values], classes=tuple(classes))
+        for label, new in zip(labels, moved, strict=True)
+    ]

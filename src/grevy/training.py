@@ -1,0 +1,184 @@
+"""The training loop: draw, encode, loss, step, record.
+
+What a step draws depends on the seed and the number of the step alone: the steps of one block
+share one generator, seeded by both. A training that stops after any step and goes on from there
+therefore meets the same batches as one that never stopped, and no generator has to be saved.
+"""
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grevy.encoding import Encoder, encode
+from grevy.infonce import Distance, Loss, infonce
+from grevy.masking import Mask, hide
+from grevy.sampling import Batches, Sampler, draw
+
+# Steps whose indices are drawn together: few enough to start at once, many enough to amortise.
+BLOCK = 64
+# Dimensions of the embedding that the label shapes in hybrid training; `cebra`'s number.
+HYBRID_DIMENSIONS = 3
+# Streams of random numbers that one seed gives.
+_WEIGHTS, _BATCHES, _STEPS = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """All that a step needs.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    sampler : Sampler
+    criterion : Module
+        One of `cebra`'s InfoNCE criteria; it holds the temperature.
+    optimizer : Optimizer
+    distance : {"cosine", "euclidean"}
+    seed : int
+    masks : tuple of Mask
+        One of them hides part of every window; none if empty.
+    """
+
+    encoder: Encoder
+    sampler: Sampler
+    criterion: Any
+    optimizer: torch.optim.Optimizer
+    distance: Distance
+    seed: int
+    masks: tuple[Mask, ...] = ()
+
+    @property
+    def chance(self) -> float:
+        """Loss, in nats, of an embedding in which all samples lie on one point."""
+        return chance_loss(self.sampler.n_negatives, self.sampler.plan.hybrid)
+
+
+def chance_loss(n_negatives: int, hybrid: bool) -> float:
+    """Return the loss, in nats, of an embedding that tells nothing: log M for each objective."""
+    return math.log(n_negatives) * (2 if hybrid else 1)
+
+
+def weights_seed(seed: int) -> int:
+    """Return the seed of the initial weights."""
+    return _derived(seed, _WEIGHTS)
+
+
+def _derived(seed: int, stream: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1)[0])
+
+
+def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
+    """Train from step `first` up to step `last`.
+
+    Parameters
+    ----------
+    training : Training
+    first, last : int
+        Counted over the whole life of the model.
+
+    Yields
+    ------
+    step : int
+    record : Tensor of shape (4,)
+        Total loss, its positive and its negative part, and the temperature; on the training's
+        device, so that nothing waits for it.
+    """
+    noise = _derived(training.seed, _STEPS)
+    for step, batch in batches(training.sampler, training.seed, first, last):
+        # Dropout and users' models draw from torch's own generator.
+        torch.manual_seed(noise + step)
+        embedded = encode_batch(training, batch, noise + step)
+        scale = inverse_temperature(training.criterion, embedded[0])
+        loss = batch_loss(embedded, scale, training.distance)
+        training.optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        training.optimizer.step()
+        yield step, torch.stack([*loss, 1 / scale]).detach()
+
+
+def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tuple[int, Batches]]:
+    """Yield (step, its batch) for steps `first` to `last`, drawn block by block."""
+    # Whole-data training has large batches: each step is a block of its own.
+    length = 1 if sampler.plan.batch_size is None else BLOCK
+    for number in range(first // length, -(-last // length)):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_BATCHES, number)))
+        block = draw(sampler, length, rng)
+        for step in range(max(first, number * length), min(last, (number + 1) * length)):
+            yield step, block.at(step - number * length)
+
+
+def encode_batch(training: Training, batch: Batches, noise: int = 0) -> tuple[Tensor, ...]:
+    """Embed reference, positive, negative (and the positive in time) in one pass."""
+    parts = [batch.reference, batch.positive, batch.negative]
+    if batch.time_positive is not None:
+        parts.append(batch.time_positive)
+    alter = None
+    if training.masks:
+        generator = torch.Generator(training.encoder.neural[0].device).manual_seed(noise)
+        alter = partial(hide, masks=training.masks, generator=generator)
+    embedded = encode(training.encoder, np.concatenate(parts), alter)
+    return torch.split(embedded, [len(part) for part in parts])
+
+
+def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
+    """Return 1 / tau of a `cebra` criterion, with a gradient where it is learnt."""
+    if hasattr(criterion, "_prepare_inverse_temperature"):
+        scale: Tensor = criterion._prepare_inverse_temperature()
+        return scale
+    return torch.tensor(1.0 / criterion.temperature, dtype=like.dtype, device=like.device)
+
+
+def batch_loss(embedded: tuple[Tensor, ...], scale: Tensor, distance: Distance) -> Loss:
+    """Compute the loss of a batch.
+
+    Hybrid training adds two losses: the label's over the first `HYBRID_DIMENSIONS` dimensions, and
+    that in time over all of them (`cebra.solver.base.MultiobjectiveSolver`, "overlapping").
+    """
+    reference, positive, negative = embedded[:3]
+    if len(embedded) == 3:
+        return infonce(reference, positive, negative, scale, distance)
+    some = slice(0, HYBRID_DIMENSIONS)
+    by_label = infonce(reference[:, some], positive[:, some], negative[:, some], scale, distance)
+    in_time = infonce(reference, embedded[3], negative, scale, distance)
+    return Loss(*(label + time for label, time in zip(by_label, in_time, strict=True)))
+
+
+class Interruption:
+    """Whether the user has asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn Ctrl-C into a request that the loop meets between two steps.
+
+    Interrupting inside a step could leave weights, optimiser and record at different steps. A
+    second Ctrl-C interrupts at once. Outside the main thread nothing is changed.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        interruption.requested = True
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, previous)
