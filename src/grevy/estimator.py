@@ -39,10 +39,11 @@ from grevy.progress import training_progress
 from grevy.recording import Recording, make_recording
 from grevy.sampling import PriorKind, fitting_positions
 from grevy.sessions import gather_recordings
-from grevy.training import interruptible, run
+from grevy.training import chance_loss, interruptible, run
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a checkpoint.
 _OWN_PARAMETERS = ("seed", "prior", "num_negatives")
+_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_")
 
 Callback = Callable[[int, Any], None]
 
@@ -139,8 +140,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         The seed used.
     n_steps_ : int
         Steps trained so far.
-    segments_ : tuple of ndarray of shape (S, 2)
-        Segments of each recording that was fitted.
+    chance_ : float
+        Loss, in nats, of an embedding that tells nothing.
     """
 
     def __init__(
@@ -330,7 +331,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     def _get_state_dict(self) -> dict[str, Any]:
         contents: dict[str, Any] = super()._get_state_dict()
         own = {name: contents["args"].pop(name) for name in _OWN_PARAMETERS}
-        fitted = {"seed_": self.seed_, "n_steps_": self.n_steps_}
+        fitted = {name: getattr(self, name) for name in _OWN_ATTRIBUTES}
         return {**contents, "grevy": {"args": own, "state": fitted, "version": grevy_version}}
 
     @classmethod
@@ -392,7 +393,12 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         own = contents.get("grevy", {"args": {}, "state": {}})
         loaded = cls(**contents["args"], **own["args"])
         fitted = {name: value for name, value in vars(plain).items() if name.endswith("_")}
-        defaults = {"seed_": secrets.randbits(32), "n_steps_": len(plain.solver_.history)}
+        batch_size = loaded.batch_size or 1  # of whole-data training `cebra` keeps no number
+        defaults = {
+            "seed_": secrets.randbits(32),
+            "n_steps_": len(plain.solver_.history),
+            "chance_": chance_loss(batch_size * (plain.num_sessions_ or 1), loaded.hybrid),
+        }
         loaded.__dict__.update({**fitted, **defaults, **own["state"]})
         loaded.solver_.n_features = loaded.n_features_
         return loaded
@@ -428,6 +434,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                         raise KeyboardInterrupt
         finally:
             _keep_history(state.solver, pending)
+            self.chance_ = training.chance
             self._keep(state, recordings, y, done)
         return self
 

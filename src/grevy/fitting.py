@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cebra.models
 import cebra.solver
@@ -254,6 +254,50 @@ def _new_model(estimator: Any, n_neurons: int) -> nn.Module:
             f"{error}"
         ) from error
     return model
+
+
+def model_receptive_field(estimator: Any) -> tuple[int, int]:
+    """Return (left, right) of an estimator's architecture, before there are data."""
+    with torch.random.fork_rng():
+        return receptive_field(_new_model(estimator, n_neurons=1))
+
+
+class ModelDescription(NamedTuple):
+    """A registered model.
+
+    Attributes
+    ----------
+    name : str
+    receptive_field : int
+        W, in steps.
+    parameters : int
+        How many numbers are trained.
+    """
+
+    name: str
+    receptive_field: int
+    parameters: int
+
+
+def describe_models(
+    n_neurons: int, num_hidden_units: int, output_dimension: int
+) -> list[ModelDescription]:
+    """Describe every registered model that can be made with these sizes."""
+    described = []
+    with torch.random.fork_rng():
+        for name in usable_models():
+            try:
+                model = cebra.models.init(
+                    name,
+                    num_neurons=n_neurons,
+                    num_units=num_hidden_units,
+                    num_output=output_dimension,
+                )
+            except (ValueError, RuntimeError, TypeError, AssertionError):
+                continue
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            described.append(ModelDescription(name, sum(receptive_field(model)), parameters))
+    return described
 
 
 def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool) -> ModelState:

@@ -1,0 +1,188 @@
+"""Run one CEBRA experiment end to end: load, train, evaluate, draw, archive.
+
+The functions here are thin: each calls the one of the `grevy` package that does the work.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grevy import CEBRA, GrevyError, Recording, archive, catalog
+from grevy.config import RunConfig, make_config
+from grevy.experiment import (
+    describe_metrics,
+    draw,
+    embed_recordings,
+    evaluate,
+    goodness_of_fit,
+    holdout_split,
+    join_recordings,
+    make_model,
+    output_paths,
+    train,
+    write_outcome,
+)
+from grevy.sessions import gather_recordings
+
+Neural = Any  # an array (T, N), a Recording, or a list of either
+Labels = Any  # an array, a Label, a tuple of several, or None
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    default = RunConfig.model_fields
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="demo-continuous", help="see `grevy datasets`")
+    parser.add_argument("--model-architecture", default=default["model_architecture"].default)
+    parser.add_argument("--output-dimension", type=int, default=default["output_dimension"].default)
+    parser.add_argument("--max-iterations", type=int, default=default["max_iterations"].default)
+    parser.add_argument("--batch-size", type=int, default=default["batch_size"].default)
+    parser.add_argument("--learning-rate", type=float, default=default["learning_rate"].default)
+    parser.add_argument("--temperature", type=float, default=default["temperature"].default)
+    parser.add_argument("--time-offsets", type=int, nargs="+", default=[10])
+    parser.add_argument("--distance", default=default["distance"].default)
+    parser.add_argument("--conditional", help="time, time_delta or delta_normal; by the labels")
+    parser.add_argument("--delta", type=float, help="standard deviation for delta_normal")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--seed", type=int, help="drawn and recorded if left out")
+    parser.add_argument("--holdout", type=float, default=0.0, help="fraction held out in blocks")
+    parser.add_argument("--output-dir", default="./results/synthetic_experiment")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished run")
+    return parser.parse_args(arguments)
+
+
+def setup_directories(output_dir: str | Path) -> Path:
+    """Make the output folder with `models`, `embeddings`, `figures` and `logs`."""
+    return archive.open_folder(output_dir, overwrite=True).root
+
+
+def load_synthetic_data(dataset_name: str) -> tuple[Neural, Labels, Any]:
+    """Load a data set by name.
+
+    Returns
+    -------
+    neural : ndarray of shape (T, N), or a list of them for several sessions
+    labels : ndarray of shape (T,) or (T, L), a tuple of them if there are several, None if none
+        For several sessions each is a list.
+    dataset : Recording, or a list of them
+        The same with names, kinds, segments and the true latent; the other functions take it in
+        place of `neural`.
+    """
+    recordings = list(catalog.load(dataset_name, notify=_say))
+    columns = [
+        [label.unit_values for label in column]
+        for column in zip(*(recording.labels for recording in recordings), strict=True)
+    ]
+    several = len(recordings) > 1
+    labels = [column if several else column[0] for column in columns]
+    neural = [recording.neural for recording in recordings]
+    return (
+        neural if several else neural[0],
+        None if not labels else labels[0] if len(labels) == 1 else tuple(labels),
+        recordings if several else recordings[0],
+    )
+
+
+def train_cebra_model(neural: Neural, labels: Labels, config: dict[str, Any]) -> CEBRA:
+    """Train a model as `config` says: settings of `grevy.config.RunConfig`, by name."""
+    settings = make_config({"dataset": "arrays", "holdout": 0.0, **config})
+    print("\n".join(f"{name}: {value}" for name, value in config.items()))
+    recordings = _recordings(neural, labels)
+    model = make_model(settings, verbose=True)
+    split = holdout_split(model, recordings, settings.holdout)
+    train(model, recordings, split, settings, archive.RunFolder(Path(settings.output_dir)), _say)
+    return model
+
+
+def evaluate_embedding(
+    model: CEBRA, neural: Neural, labels: Labels, output_path: str | Path, holdout: float = 0.0
+) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
+    """Embed, draw and score; `holdout` is the fraction that the model did not train on."""
+    recordings = _recordings(neural, labels)
+    embedding = embed_recordings(model, recordings)
+    whole = join_recordings(recordings)
+    create_visualizations(embedding, whole, output_path, model)
+    split = holdout_split(model, recordings, holdout)
+    activity = recordings[0].neural if len(recordings) == 1 else None
+    metrics = evaluate(embedding, whole, split, activity)
+    return embedding, {"goodness_of_fit_bits": goodness_of_fit(model), **metrics}
+
+
+def create_visualizations(
+    embedding: np.ndarray[Any, Any],
+    labels: Labels,
+    output_path: str | Path,
+    model: CEBRA | None = None,
+) -> None:
+    """Draw `figures/embedding_visualization.png` in the output folder."""
+    path = Path(output_path) / archive.FIGURE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    archive.write_figure(path, draw(embedding, _labelled(embedding, labels), model))
+
+
+def calculate_metrics(embedding: np.ndarray[Any, Any], labels: Labels) -> dict[str, Any]:
+    """Decode the labels linearly: `train_r2`, `test_r2` and `prediction_r2` if continuous."""
+    return evaluate(embedding, _labelled(embedding, labels))
+
+
+def save_results(
+    model: CEBRA,
+    embedding: np.ndarray[Any, Any],
+    metrics: dict[str, Any],
+    config: dict[str, Any],
+    output_path: str | Path,
+    dataset: Any = None,
+) -> None:
+    """Archive a run; the manifest has the checksum of the data where `dataset` is given."""
+    folder = archive.RunFolder(setup_directories(output_path))
+    recordings = [] if dataset is None else _recordings(dataset, None)
+    with archive.writing(folder):
+        write_outcome(folder, model, embedding, metrics, config, recordings)
+
+
+def _recordings(neural: Neural, labels: Labels) -> tuple[Recording, ...]:
+    given = () if labels is None else labels if isinstance(labels, tuple) else (labels,)
+    return gather_recordings(neural, given)[0]
+
+
+def _labelled(embedding: np.ndarray[Any, Any], labels: Labels) -> Recording:
+    """Take labels as they come; an embedding is finite numbers over time, as neural data are."""
+    if isinstance(labels, Recording):
+        return labels
+    return _recordings(embedding, labels)[0]
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = vars(parse_arguments(arguments))
+    overwrite = options.pop("overwrite")
+    try:
+        archive.open_folder(options["output_dir"], overwrite)
+        settings = make_config(options)
+        _, _, dataset = load_synthetic_data(settings.dataset or "")
+        model = train_cebra_model(dataset, None, options)
+        output = setup_directories(settings.output_dir)
+        archive.unseal(archive.RunFolder(output))
+        embedding, metrics = evaluate_embedding(model, dataset, None, output, settings.holdout)
+        resolved = {**settings.model_dump(mode="json"), "seed": model.seed_}
+        save_results(model, embedding, metrics, resolved, output, dataset)
+    except GrevyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print("\n".join(describe_metrics(metrics)))
+    for name, path in output_paths(archive.RunFolder(output)).items():
+        print(f"{name}: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""The run folder: where each thing lies, written whole or not at all, sealed and verified.
+
+A folder with a manifest is a finished run. The manifest is written last and holds the checksum of
+every other file; `verify` compares.
+"""
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grevy.atomic import whole_file
+from grevy.errors import GrevyError
+from grevy.recording import Array, Recording
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MODEL = "models/cebra_model.pt"
+INTERRUPTED_MODEL = "models/interrupted_model.pt"
+EMBEDDING = "embeddings/embedding.npy"
+FIGURE = "figures/embedding_visualization.png"
+RESULTS = "logs/experiment_results.jl"
+METRICS = "logs/metrics.json"
+SUMMARY = "logs/summary.txt"
+HISTORY = "logs/history.csv"
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+FOLDERS = ("models", "embeddings", "figures", "logs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds, or will hold, one run.
+
+    Attributes
+    ----------
+    root : Path
+    """
+
+    root: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.root / name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds a finished run."""
+        return (self.root / MANIFEST).is_file()
+
+
+def open_folder(root: str | Path, overwrite: bool = False) -> RunFolder:
+    """Make the folder of a run and its four subfolders.
+
+    Parameters
+    ----------
+    root : str or Path
+    overwrite : bool
+        Whether a finished run in it may be replaced. Its files stay until new ones are written.
+
+    Raises
+    ------
+    GrevyError
+        If the place is a file, cannot be written to, or holds a finished run.
+    """
+    folder = RunFolder(Path(root))
+    if folder.finished and not overwrite:
+        raise GrevyError(
+            f"{root} already holds a finished run. Choose another --output-dir, or pass "
+            f"--overwrite to replace it."
+        )
+    try:
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise GrevyError(
+            f"--output-dir {root}: {error.filename} is a file, where a folder is needed. Choose "
+            f"another place, or move the file away."
+        ) from error
+    except OSError as error:
+        raise GrevyError(
+            f"--output-dir {root} cannot be made: {error.strerror}. Choose a place that you may "
+            f"write to."
+        ) from error
+    if not os.access(folder.root, os.W_OK) or not os.access(folder / "logs", os.W_OK):
+        raise GrevyError(f"--output-dir {root} may not be written to. Choose another place.")
+    return folder
+
+
+@contextmanager
+def writing(folder: RunFolder) -> Iterator[None]:
+    """Turn a full disk or a vanished folder into one message; earlier files stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else str(error.strerror or error)
+        raise GrevyError(
+            f"writing to {folder.root} failed: {reason}. Files written before are intact; the run "
+            f"has no manifest and does not count as finished. Mend this and run again."
+        ) from error
+
+
+def unseal(folder: RunFolder) -> None:
+    """Remove the manifest of a run that is about to be replaced."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, contents: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(contents)
+
+
+def write_array(path: Path, array: Array) -> None:
+    """Write an array as `.npy`."""
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_figure(path: Path, figure: "Figure") -> None:
+    """Draw a figure into a PNG file."""
+    with whole_file(path) as temporary:
+        # No software version in it: the same run gives the same bytes.
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def write_results(
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    embedding_shape: Sequence[int],
+) -> None:
+    """Write the manual's joblib dictionary, and the metrics again as JSON."""
+    import joblib
+
+    results = {
+        "config": dict(config),
+        "metrics": dict(metrics),
+        "embedding_shape": tuple(embedding_shape),
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with whole_file(folder / RESULTS) as temporary:
+        joblib.dump(results, temporary)
+    write_bytes(folder / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
+
+
+def write_history(path: Path, log: Mapping[str, Sequence[float]]) -> None:
+    """Write `cebra`'s training log as CSV: step, loss, positive, negative, temperature."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["step", "loss", "positive", "negative", "temperature"])
+    columns = (log["total"], log["pos"], log["neg"], log["temperature"])
+    rows.writerows([step, *row] for step, row in enumerate(zip(*columns, strict=True)))
+    write_bytes(path, text.getvalue().encode())
+
+
+def seal(
+    folder: RunFolder, recordings: Sequence[Recording], run_id: str, seconds: float | None
+) -> None:
+    """Write the manifest: checksums of all files and of the input data, versions, platform."""
+    files = {name: file_checksum(folder / name) for name in _own_files(folder)}
+    manifest = {
+        "run_id": run_id,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "files": files,
+        "data": [
+            {
+                "source": recording.source,
+                "time_steps": len(recording),
+                "neurons": recording.n_neurons,
+                "sha256": data_checksum([recording]),
+            }
+            for recording in recordings
+        ],
+        **environment(),
+    }
+    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _own_files(folder: RunFolder) -> list[str]:
+    """List the files of a run; what else lies in the folder is the user's own business."""
+    inside = [path for name in FOLDERS for path in (folder / name).rglob("*")]
+    paths = [folder / CONFIG, *sorted(inside)]
+    return [
+        path.relative_to(folder.root).as_posix()
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """Return versions of what computes, and the platform; no name of machine or user."""
+    import platform
+    from importlib.metadata import version
+
+    names = ("grevy", "cebra", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in names},
+        },
+        "platform": {"system": platform.system(), "machine": platform.machine()},
+    }
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def data_checksum(recordings: Sequence[Recording]) -> str:
+    """Return the SHA-256 of what is trained on: neural data, labels and segments."""
+    digest = hashlib.sha256()
+    for recording in recordings:
+        digest.update(repr(recording.neural.shape).encode())
+        for start in range(0, len(recording), 65536):
+            digest.update(np.ascontiguousarray(recording.neural[start : start + 65536]).data)
+        digest.update(np.ascontiguousarray(recording.segments).data)
+        for label in recording.labels:
+            digest.update(repr((label.name, label.kind, label.period, label.classes)).encode())
+            digest.update(np.ascontiguousarray(label.values).data)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any]:
+    """Read the manifest of a finished run.
+
+    Raises
+    ------
+    GrevyError
+        If there is none, or it is damaged.
+    """
+    if not folder.finished:
+        raise GrevyError(
+            f"{folder.root} holds no finished run: there is no {MANIFEST}. Give the folder that "
+            f"was a run's --output-dir."
+        )
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(manifest["files"], dict):
+            return dict(manifest)
+    except (ValueError, KeyError, TypeError, OSError):
+        pass
+    raise GrevyError(f"{folder / MANIFEST} is damaged. Restore it, or make the run again.")
+
+
+def verify(folder: RunFolder) -> list[str]:
+    """Compare a finished run with its manifest.
+
+    Returns
+    -------
+    list of str
+        One line for each file that is missing, changed or new; empty if all is as it was.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run.
+    """
+    files: dict[str, str] = read_manifest(folder)["files"]
+    root = folder.root.resolve()
+    problems = []
+    for name, expected in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(root):
+            problems.append(f"{name}: outside the folder, not read")
+        elif not path.is_file():
+            problems.append(f"{name}: missing")
+        elif file_checksum(path) != expected:
+            problems.append(f"{name}: changed")
+    extra = sorted(set(_own_files(folder)) - set(files))
+    problems += [f"{name}: not in the manifest" for name in extra]
+    return problems

@@ -1,0 +1,156 @@
+"""What decides a run: one flat set of settings, the same in flags, YAML and the archive."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from grevy.errors import GrevyError, Problems, unknown
+
+# Settings that say where and how loudly, not what: they do not enter the run's identity.
+_INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust"})
+
+
+class RunConfig(BaseModel):
+    """Settings of a run; each is a flag of ``grevy run`` with dashes for underscores."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    dataset: str | None = None
+    data: str | None = None
+    neural: str | None = None
+    label: tuple[str, ...] = ()
+    period: float | None = Field(None, gt=0, allow_inf_nan=False)
+    segments: str | None = None
+    sampling_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
+    trust: bool = False
+    offline: bool = False
+    imports: tuple[str, ...] = ()
+    model_architecture: str = "offset10-model"
+    output_dimension: int = Field(3, ge=1)
+    num_hidden_units: int = Field(32, ge=1)
+    max_iterations: int = Field(5000, ge=1)
+    batch_size: int | None = Field(512, ge=1)
+    num_negatives: int | None = Field(None, ge=1)
+    learning_rate: float = Field(3e-4, gt=0, allow_inf_nan=False)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    temperature_mode: Literal["constant", "auto"] = "constant"
+    min_temperature: float | None = Field(0.1, gt=0, allow_inf_nan=False)
+    time_offsets: tuple[int, ...] = (10,)
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = None
+    delta: float | None = Field(None, gt=0, allow_inf_nan=False)
+    prior: Literal["empirical", "uniform"] | None = None
+    hybrid: bool = False
+    seed: int | None = Field(None, ge=0)
+    holdout: float = Field(0.2, ge=0, lt=1)
+    device: str = "auto"
+    output_dir: str = "results/run"
+
+    @field_validator("time_offsets", mode="before")
+    @classmethod
+    def _one_offset_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("time_offsets")
+    @classmethod
+    def _offsets_are_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 1:
+            raise ValueError("expected whole numbers of at least 1")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.dataset is None) == (self.data is None):
+            raise ValueError(
+                "give either --dataset NAME (`grevy datasets` lists them) or --data FILE"
+            )
+        file_only = ("neural", "label", "period", "segments", "sampling_rate")
+        given = ["--" + name.replace("_", "-") for name in file_only if getattr(self, name)]
+        if self.dataset is not None and given:
+            raise ValueError(f"{', '.join(given)} belong to --data FILE, not to --dataset")
+        return self
+
+
+def make_config(settings: dict[str, Any]) -> RunConfig:
+    """Validate settings.
+
+    Parameters
+    ----------
+    settings : dict
+        By field name.
+
+    Raises
+    ------
+    GrevyError
+        Naming every setting that is unknown (with the nearest names), or out of range.
+    """
+    for name in settings:
+        if name not in RunConfig.model_fields:
+            raise unknown("setting", str(name), RunConfig.model_fields)
+    try:
+        return RunConfig(**settings)
+    except ValidationError as error:
+        problems = Problems("settings")
+        for each in error.errors():
+            problems.add(_explained(each))
+        problems.raise_if_any()
+        raise
+
+
+def _explained(error: Any) -> str:
+    """Say one of pydantic's errors in the words of the command line."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"{message}."
+    name = str(error["loc"][0])
+    return f"--{name.replace('_', '-')} is {error['input']!r}: {message}."
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing, unreadable, not YAML, or not a mapping of settings.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GrevyError(
+            f"configuration {path} cannot be read: {error.strerror}. Give the path of a YAML file."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise GrevyError(f"configuration {path} is not valid YAML: {reason}") from error
+    if not isinstance(settings, dict):
+        raise GrevyError(
+            f"configuration {path} holds {type(settings).__name__}; expected lines such as "
+            f"'max_iterations: 5000'."
+        )
+    return settings
+
+
+def config_text(settings: Mapping[str, Any]) -> str:
+    """Return settings as YAML."""
+    text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def run_id(settings: Mapping[str, Any], data_checksum: str) -> str:
+    """Hash what decides the result: the settings that matter, and the data.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits. The same settings and data give the same on any machine; the place
+        of the output and the device do not enter.
+    """
+    deciding = {name: value for name, value in settings.items() if name not in _INCIDENTAL}
+    text = json.dumps([deciding, data_checksum], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

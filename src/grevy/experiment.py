@@ -1,0 +1,489 @@
+"""One run, from a configuration to a sealed folder: load, train, evaluate, draw, archive."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grevy import archive
+from grevy.archive import RunFolder
+from grevy.config import RunConfig, config_text, run_id
+from grevy.decoding import decode, linear_map_r2, manual_scores, principal_components
+from grevy.errors import GrevyError
+from grevy.recording import Array, Label, Recording
+from grevy.sampling import fitting_positions
+from grevy.splits import Split, blocked_split, random_split, training_segments
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from grevy.estimator import CEBRA
+
+# The manual's random split.
+RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
+# The last steps of a training, over which its goodness of fit is averaged.
+TAIL_FRACTION, TAIL_STEPS = 0.1, 100
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    config : RunConfig
+        As resolved: the seed, the device and how positives were drawn are settled.
+    metrics : dict
+        As in ``logs/metrics.json``.
+    summary : str
+        As in ``logs/summary.txt``.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    metrics: dict[str, Any]
+    summary: str
+
+
+def run_experiment(
+    config: RunConfig,
+    *,
+    overwrite: bool = False,
+    verbose: bool = True,
+    notify: Callable[[str], None] = lambda _message: None,
+) -> Run:
+    """Do one run.
+
+    Parameters
+    ----------
+    config : RunConfig
+    overwrite : bool
+        Whether a finished run in the output folder may be replaced.
+    verbose : bool
+        Show progress on standard error.
+    notify : callable
+        Gets messages that a user should see, such as where data came from.
+
+    Raises
+    ------
+    GrevyError
+        If settings or data are unusable, or the folder cannot be written.
+    KeyboardInterrupt
+        After Ctrl-C in training; the model so far is kept in the folder.
+    """
+    began = time.monotonic()
+    folder = archive.open_folder(config.output_dir, overwrite)
+    recordings = load_recordings(config, notify)
+    model = make_model(config, verbose)
+    split = holdout_split(model, recordings, config.holdout)
+    notify(describe_data(recordings))
+    config = train(model, recordings, split, config, folder, notify)
+    embedding = embed_recordings(model, recordings)
+    whole = join_recordings(recordings)
+    neural = recordings[0].neural if len(recordings) == 1 else None
+    metrics = {
+        "goodness_of_fit_bits": goodness_of_fit(model),
+        **evaluate(embedding, whole, split, neural),
+    }
+    figure = draw(embedding, whole, model)
+    settings = config.model_dump(mode="json")
+    with archive.writing(folder):
+        archive.unseal(folder)
+        archive.write_figure(folder / archive.FIGURE, figure)
+        summary = write_outcome(folder, model, embedding, metrics, settings, recordings, began)
+    return Run(folder, config, metrics, summary)
+
+
+def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[Recording, ...]:
+    """Load what the configuration names: user's modules first, then a data set or a file."""
+    from grevy import catalog
+    from grevy.files import read_recording
+
+    for module in config.imports:
+        catalog.import_module(module)
+    if config.dataset is not None:
+        return catalog.load(config.dataset, offline=config.offline, notify=notify)
+    if config.data is None:
+        raise GrevyError("neither a data set nor a file was given.")
+    recording = read_recording(
+        config.data,
+        neural=config.neural,
+        labels=config.label,
+        period=config.period,
+        segments=config.segments,
+        sampling_rate=config.sampling_rate,
+        trust=config.trust,
+    )
+    return (recording,)
+
+
+def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
+    """Make the estimator that the configuration describes, and check its parameters."""
+    from grevy.estimator import CEBRA
+    from grevy.fitting import check_parameters, resolve_device
+
+    model = CEBRA(
+        model_architecture=config.model_architecture,
+        device=resolve_device(config.device),
+        distance=config.distance,
+        conditional=config.conditional,
+        temperature=config.temperature,
+        temperature_mode=config.temperature_mode,
+        min_temperature=config.min_temperature,
+        time_offsets=config.time_offsets[0]
+        if len(config.time_offsets) == 1
+        else config.time_offsets,
+        delta=config.delta,
+        max_iterations=config.max_iterations,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        output_dimension=config.output_dimension,
+        verbose=verbose,
+        num_hidden_units=config.num_hidden_units,
+        hybrid=config.hybrid,
+        seed=config.seed,
+        prior=config.prior,
+        num_negatives=config.num_negatives,
+    )
+    check_parameters(model)
+    return model
+
+
+def describe_data(recordings: Sequence[Recording]) -> str:
+    """Say in a line or two what was loaded, and what is unusual about it."""
+    lines = []
+    for recording in recordings:
+        labels = ", ".join(f"{label.name} ({label.kind})" for label in recording.labels)
+        segments = len(recording.segments)
+        lines.append(
+            f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
+            f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
+        )
+    return "\n".join(lines)
+
+
+def holdout_split(model: "CEBRA", recordings: Sequence[Recording], holdout: float) -> Split | None:
+    """Set blocks of time aside, kept from training by the receptive field and the time offset.
+
+    Returns
+    -------
+    Split or None
+        Over the common time axis of all recordings; None if nothing is held out.
+    """
+    if not holdout:
+        return None
+    from grevy.fitting import model_receptive_field, time_offsets
+
+    gap = sum(model_receptive_field(model)) + max(time_offsets(model.time_offsets))
+    return blocked_split(join_recordings(recordings).segments, holdout, gap)
+
+
+def train(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    split: Split | None,
+    config: RunConfig,
+    folder: RunFolder,
+    notify: Callable[[str], None],
+) -> RunConfig:
+    """Train the model on the training blocks; return the configuration as resolved."""
+    from grevy.fitting import sampling_plan
+
+    seen = list(recordings)
+    if split is not None:
+        start = 0
+        for number, recording in enumerate(recordings):
+            inside = split.train[(split.train >= start) & (split.train < start + len(recording))]
+            runs = training_segments(recording.segments, inside - start)
+            seen[number] = replace(recording, segments=runs)
+            start += len(recording)
+    plan = sampling_plan(model, recordings)
+    longest = max(len(recording) for recording in seen)
+    if config.batch_size is not None and config.batch_size > longest:
+        notify(
+            f"the batch size of {config.batch_size} exceeds the {longest} time steps at hand; "
+            f"steps are then drawn more than once in a batch."
+        )
+    try:
+        model.fit(seen if len(seen) > 1 else seen[0])
+    except KeyboardInterrupt:
+        if hasattr(model, "n_steps_"):
+            _keep_interrupted(model, folder, notify)
+        raise
+    settled = {"seed": model.seed_, "device": model.device_, "prior": plan.prior}
+    if plan.conditional != "discrete":
+        settled["conditional"] = plan.conditional
+    return config.model_copy(update=settled)
+
+
+def _keep_interrupted(model: "CEBRA", folder: RunFolder, notify: Callable[[str], None]) -> None:
+    model.save(folder / archive.INTERRUPTED_MODEL)
+    notify(
+        f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so far is "
+        f"kept in {folder / archive.INTERRUPTED_MODEL}; go on with "
+        f"grevy.CEBRA.load(...).partial_fit(...), or run the same command again to start over."
+    )
+
+
+def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
+    """Embed every time step of all recordings, end to end; (T, D) float32."""
+    several = model.num_sessions_ is not None
+    parts = [
+        model.transform(recording, session_id=number if several else None)
+        for number, recording in enumerate(recordings)
+    ]
+    return np.concatenate(parts)
+
+
+def join_recordings(recordings: Sequence[Recording]) -> Recording:
+    """Lay recordings end to end for evaluation; the neural data of several is left out."""
+    if len(recordings) == 1:
+        return recordings[0]
+    from grevy.sessions import align_labels
+
+    aligned = align_labels(recordings)
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    labels = [
+        replace(column[0], values=np.concatenate([label.values for label in column]))
+        for column in zip(*(recording.labels for recording in aligned), strict=True)
+    ]
+    segments = [r.segments + start for r, start in zip(recordings, starts, strict=False)]
+    return Recording(
+        neural=np.zeros((int(starts[-1]), 0), np.float32),
+        labels=tuple(labels),
+        segments=np.concatenate(segments),
+        sampling_rate=recordings[0].sampling_rate,
+        source=recordings[0].source,
+    )
+
+
+def evaluate(
+    embedding: Array, whole: Recording, split: Split | None = None, neural: Array | None = None
+) -> dict[str, Any]:
+    """Score an embedding by the kind of each label, on the manual's and on the blocked split.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+    whole : Recording
+        Labels, segments and (if known) the latent of the same T time steps.
+    split : Split, optional
+        Blocks of time that the encoder did not train on.
+    neural : ndarray of shape (T, N), optional
+        For the baselines on the blocked split: principal components, and the raw data.
+
+    Returns
+    -------
+    dict
+        Plain numbers, ready for JSON. ``train_r2``, ``test_r2``, ``prediction_r2`` are the
+        manual's, present if a label is continuous. ``scores`` holds, for each label, ``random``
+        and (if blocks were held out) ``blocked``, the latter with the baselines beside it.
+    """
+    inside = fitting_positions(whole.segments, 0, 1)
+    metrics: dict[str, Any] = {}
+    numbers = [label.values for label in whole.labels if label.kind == "continuous"]
+    if numbers:
+        metrics.update(manual_scores(embedding[inside], np.concatenate(numbers, axis=1)[inside]))
+    if not whole.labels:
+        metrics["note"] = (
+            "no label was given, so nothing can be decoded; the goodness of fit alone says how "
+            "well the embedding tells time."
+        )
+    leaky = random_split(len(inside), RANDOM_HOLDOUT, RANDOM_SEED)
+    leaky = Split(inside[leaky.train], inside[leaky.test])
+    inputs = {"embedding": embedding}
+    if split is not None and neural is not None:
+        dimension = min(embedding.shape[1], *neural.shape)
+        inputs["pca"] = principal_components(neural, split.train, dimension)
+        inputs["raw"] = neural
+    scores: dict[str, Any] = {}
+    for label in whole.labels:
+        of_label: dict[str, Any] = {"kind": label.kind, "random": _scores(embedding, label, leaky)}
+        if split is not None:
+            of_label["blocked"] = {
+                name: _scores(values, label, split) for name, values in inputs.items()
+            }
+        scores[label.name] = of_label
+    metrics["scores"] = scores
+    if whole.latent is not None:
+        fair = split or leaky
+        metrics["latent_r2"] = linear_map_r2(embedding, whole.latent, fair.train, fair.test)
+    if split is not None:
+        metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
+    return metrics
+
+
+def _scores(values: Array, label: Label, split: Split) -> dict[str, Any]:
+    return asdict(decode(values, label, split))
+
+
+def goodness_of_fit(model: "CEBRA") -> float:
+    """Return how far the loss at the end of training is below chance, in bits.
+
+    0 for an embedding that tells nothing; (log M - loss) / log 2 with M negatives.
+    """
+    losses = model.solver_.log["total"]
+    tail = losses[-max(TAIL_STEPS, int(TAIL_FRACTION * len(losses))) :]
+    return (model.chance_ - float(np.mean(tail))) / math.log(2)
+
+
+def draw(embedding: Array, whole: Recording, model: "CEBRA | None" = None) -> "Figure":
+    """Draw the manual's figure; with the loss where the model is given."""
+    from grevy.figures import embedding_figure
+
+    inside = fitting_positions(whole.segments, 0, 1)
+    return embedding_figure(
+        embedding[inside],
+        [label.take(inside) for label in whole.labels],
+        history=model.solver_.log["total"] if model is not None else None,
+        chance=model.chance_ if model is not None else None,
+        title=whole.source,
+        sampling_rate=whole.sampling_rate,
+    )
+
+
+def write_outcome(
+    folder: RunFolder,
+    model: "CEBRA",
+    embedding: Array,
+    metrics: dict[str, Any],
+    settings: dict[str, Any],
+    recordings: Sequence[Recording],
+    began: float | None = None,
+) -> str:
+    """Write everything but the figure into the run folder, and seal it.
+
+    Parameters
+    ----------
+    began : float, optional
+        `time.monotonic` at the start of the run, for its duration.
+
+    Returns
+    -------
+    str
+        The summary, as written.
+    """
+    sources = "; ".join(recording.source for recording in recordings)
+    summary = summarise(settings, metrics, embedding.shape, sources)
+    archive.write_bytes(folder / archive.CONFIG, config_text(settings).encode())
+    model.save(folder / archive.MODEL)
+    archive.write_array(folder / archive.EMBEDDING, embedding)
+    archive.write_history(folder / archive.HISTORY, model.solver_.log)
+    archive.write_results(folder, settings, metrics, embedding.shape)
+    archive.write_bytes(folder / archive.SUMMARY, summary.encode())
+    (folder / archive.INTERRUPTED_MODEL).unlink(missing_ok=True)
+    identity = run_id(settings, archive.data_checksum(recordings))
+    seconds = None if began is None else round(time.monotonic() - began, 3)
+    archive.seal(folder, recordings, identity, seconds)
+    return summary
+
+
+def summarise(
+    config: dict[str, Any], metrics: dict[str, Any], shape: Sequence[int], source: str
+) -> str:
+    """Write the text of ``logs/summary.txt``."""
+    lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
+    lines += [f"  {line}" for line in describe_metrics(metrics)]
+    lines += ["", "Configuration"]
+    lines += [f"  {name}: {value}" for name, value in config.items()]
+    return "\n".join(lines) + "\n"
+
+
+def describe_metrics(metrics: dict[str, Any]) -> list[str]:
+    """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
+    lines = []
+    if "goodness_of_fit_bits" in metrics:
+        lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
+    if "train_r2" in metrics:
+        lines.append(
+            f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
+            f"{metrics['prediction_r2']:.3f} (random split: leaky if the label changes slowly)"
+        )
+    if "latent_r2" in metrics:
+        lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
+    for name, scores in metrics.get("scores", {}).items():
+        lines.append(f"{name} ({scores['kind']})")
+        lines.append(f"  random split: {_line(scores['random'])}")
+        for what, values in scores.get("blocked", {}).items():
+            lines.append(f"  held-out blocks, {what}: {_line(values)}")
+    if "note" in metrics:
+        lines.append(f"note: {metrics['note']}")
+    return lines
+
+
+_SHOWN = {
+    "test_r2": "R2",
+    "median_absolute_error": "median absolute error",
+    "mean_error": "mean angular error",
+    "median_error": "median angular error",
+    "correlation": "circular correlation",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "macro F1",
+    "chance": "chance",
+}
+
+
+def _line(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{shown} {scores[key]:.3f}" for key, shown in _SHOWN.items() if key in scores)
+
+
+def output_paths(folder: RunFolder) -> dict[str, Path]:
+    """Name what a user will want to open."""
+    return {
+        "figure": folder / archive.FIGURE,
+        "summary": folder / archive.SUMMARY,
+        "embedding": folder / archive.EMBEDDING,
+        "model": folder / archive.MODEL,
+    }
+
+
+def embed_file(
+    model_path: Path,
+    data: str,
+    output: Path,
+    *,
+    neural: str | None,
+    segments: str | None,
+    session: int | None,
+    device: str,
+    trust: bool,
+    imports: Sequence[str],
+) -> tuple[int, int]:
+    """Embed a data file, or a data set known by name, with a saved model.
+
+    Returns
+    -------
+    tuple of int
+        (T, D), the shape of what was written to `output`.
+
+    Raises
+    ------
+    GrevyError
+        If a file is unusable, or model and data do not fit.
+    """
+    from grevy import catalog
+    from grevy.estimator import CEBRA
+    from grevy.files import read_recording
+    from grevy.fitting import resolve_device
+
+    if output.suffix != ".npy" or not output.parent.is_dir():
+        raise GrevyError(f"--output {output}: expected a .npy file in a folder that exists.")
+    for module in imports:
+        catalog.import_module(module)
+    model = CEBRA.load(
+        model_path, weights_only=False if trust else None, map_location=resolve_device(device)
+    )
+    if Path(data).exists() or Path(data).suffix:
+        recording = read_recording(data, neural=neural, segments=segments, trust=trust)
+    else:
+        recordings = catalog.load(data)
+        recording = recordings[session or 0]
+    embedding = model.transform(recording, session_id=session)
+    archive.write_array(output, embedding)
+    return embedding.shape[0], embedding.shape[1]
