@@ -5,7 +5,6 @@ every other file; `verify` compares.
 """
 
 import csv
-import errno
 import hashlib
 import io
 import json
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grevy.atomic import whole_file
+from grevy.atomic import WriteError, whole_file
 from grevy.errors import GrevyError
 from grevy.recording import Array, Recording
 
@@ -99,15 +98,13 @@ def open_folder(root: str | Path, overwrite: bool = False) -> RunFolder:
 
 @contextmanager
 def writing(folder: RunFolder) -> Iterator[None]:
-    """Turn a full disk or a vanished folder into one message; earlier files stay as they are."""
+    """Say what a failed write leaves behind."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else str(error.strerror or error)
+    except WriteError as error:
         raise GrevyError(
-            f"writing to {folder.root} failed: {reason}. Files written before are intact; the run "
-            f"has no manifest and does not count as finished. Mend this and run again."
+            f"{error} Files of {folder.root} written before are intact, but it has no manifest "
+            f"and does not count as a finished run; run again."
         ) from error
 
 
@@ -118,21 +115,21 @@ def unseal(folder: RunFolder) -> None:
 
 def write_bytes(path: Path, contents: bytes) -> None:
     """Write a file, whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_bytes(contents)
+    with whole_file(path) as stream:
+        stream.write(contents)
 
 
 def write_array(path: Path, array: Array) -> None:
     """Write an array as `.npy`."""
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
+    with whole_file(path) as stream:
         np.save(stream, array, allow_pickle=False)
 
 
 def write_figure(path: Path, figure: "Figure") -> None:
     """Draw a figure into a PNG file."""
-    with whole_file(path) as temporary:
+    with whole_file(path) as stream:
         # No software version in it: the same run gives the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(stream, format="png", metadata={"Software": None})
 
 
 def write_results(
@@ -150,8 +147,8 @@ def write_results(
         "embedding_shape": tuple(embedding_shape),
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with whole_file(folder / RESULTS) as temporary:
-        joblib.dump(results, temporary)
+    with whole_file(folder / RESULTS) as stream:
+        joblib.dump(results, stream)
     write_bytes(folder / METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
 
 

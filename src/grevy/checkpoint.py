@@ -18,17 +18,11 @@ def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
 
     Raises
     ------
-    GrevyError
-        If the folder is missing or cannot be written to.
+    WriteError
+        If the place cannot be written to.
     """
-    try:
-        with whole_file(path) as temporary:
-            torch.save(contents, temporary)
-    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise GrevyError(
-            f"cannot write the model to {path}: {error.strerror}. Choose an existing folder that "
-            f"you may write to."
-        ) from error
+    with whole_file(path) as stream:
+        torch.save(contents, stream)
 
 
 def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:

@@ -254,8 +254,14 @@ def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> L
             f"label {name!r}: period {period:g}; expected a positive number, such as 360 for "
             f"degrees."
         )
-    radians = np.mod(array * (TAU / period), TAU)
+    # Wrapped in the user's own unit, where whole turns are exact (360 degrees are 0).
+    radians = np.mod(array, period) * (TAU / period)
     radians[radians >= TAU] = 0.0  # a tiny negative angle rounds up to exactly one turn
+    if (radians == radians[0]).all():
+        raise GrevyError(
+            f"label {name!r}: constant, the values differ by whole turns of {period:g} only. Check "
+            f"the period."
+        )
     return Label(name, kind, radians, period=float(period))
 
 
@@ -316,7 +322,11 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
     broken = np.empty((0, 1), np.float32)
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:
+        problems.add(f"neural data has rows of different lengths ({error}); expected (T, N).")
+        return broken
     if array.dtype.kind not in "fiub":
         problems.add(
             f"neural data of dtype {array.dtype}; expected real numbers (float, integer or "
@@ -370,8 +380,18 @@ def _segments(values: npt.ArrayLike | None, length: int, problems: Problems) -> 
     whole = np.array([[0, length]], dtype=np.int64)
     if values is None or not length:
         return whole
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        problems.add(f"segments of different lengths ({error}); expected runs of shape (S, 2).")
+        return whole
     if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            problems.add(
+                f"{int(np.isnan(array).sum())} segment identifiers are NaN; give the steps between "
+                f"segments a number of their own, or give (S, 2) runs [start, stop)."
+            )
+            return whole
         if len(array) != length:
             problems.add(
                 f"{len(array)} segment identifiers for {length} time steps; expected one for each "
@@ -436,7 +456,7 @@ def bin_spikes(
     GrevyError
         If the stretch does not hold one bin.
     """
-    if not (width > 0 and stop - start >= width):
+    if not (width > 0 and stop - start >= width and np.isfinite(stop - start)):
         raise GrevyError(
             f"bins of {width} s between {start} s and {stop} s: expected a positive width and room "
             f"for at least one bin."

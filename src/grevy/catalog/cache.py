@@ -1,0 +1,91 @@
+"""Where data sets lie on this computer, and how one that is missing gets there."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from grevy.catalog.downloads import Published, download
+from grevy.errors import GrevyError
+
+
+def cache_directories() -> list[Path]:
+    """Return the folders in which data sets are looked for, the first one being written to.
+
+    These are `$CEBRA_DATADIR` (which `cebra` knows too), `$CEBRA_DATA_PATH` and `~/.cebra`, as the
+    environment has them at the time of the call.
+    """
+    named = [os.environ.get(name) for name in ("CEBRA_DATADIR", "CEBRA_DATA_PATH")]
+    folders = [Path(folder).expanduser() for folder in named if folder]
+    return list(dict.fromkeys([*folders, Path("~/.cebra").expanduser()]))
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The data files on this computer, and whether others may be fetched.
+
+    Attributes
+    ----------
+    published : dict
+        Path below a cache folder -> where the file is published.
+    offline : bool
+        Never use the network.
+    timeout : float
+        The longest silence of a server that is allowed, in seconds.
+    """
+
+    published: dict[str, Published]
+    offline: bool
+    timeout: float
+
+    def find(self, relative: str) -> Path | None:
+        """Return the file if it lies in one of the cache folders."""
+        for folder in cache_directories():
+            if (folder / relative).is_file():
+                return folder / relative
+        return None
+
+    def provide(self, relative: str) -> Path:
+        """Return the file, fetched first if need be.
+
+        Raises
+        ------
+        GrevyError
+            If it is not there and cannot be fetched: what is missing, and where to put it.
+        """
+        found = self.find(relative)
+        if found is not None:
+            return found
+        target = cache_directories()[0] / relative
+        advice = f"Put the file at {target}, or set CEBRA_DATADIR to the folder that holds it."
+        if self.offline:
+            raise GrevyError(f"{relative} is not on this computer, and downloads are off. {advice}")
+        if relative not in self.published:
+            raise GrevyError(
+                f"{relative} is not on this computer, and cebra names no address to fetch it "
+                f"from. {advice}"
+            )
+        try:
+            download(self.published[relative], target, self.timeout)
+        except GrevyError as error:
+            raise GrevyError(
+                f"{relative} is not on this computer, and fetching it failed: {error} {advice}"
+            ) from error
+        return target
+
+
+def published_files() -> dict[str, Published]:
+    """Return what `cebra` publishes: path below a cache folder -> address and checksums."""
+    from cebra.datasets import hippocampus, monkey_reaching, synthetic_data
+
+    tables = (
+        ("synthetic", ".jl", synthetic_data.synthetic_data_urls),
+        ("rat_hippocampus", ".jl", hippocampus.rat_dataset_urls),
+        ("monkey_reaching_preload_smth_40", "", monkey_reaching.monkey_reaching_urls),
+    )
+    return {
+        f"{folder}/{name}{suffix}": Published(
+            entry["url"], entry["checksum"], entry.get("gzipped_checksum")
+        )
+        for folder, suffix, table in tables
+        for name, entry in table.items()
+    }

@@ -1,0 +1,95 @@
+"""What the panels draw: an embedding, the labels taken apart, time, and which points show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grevy.recording import TAU, Array, FloatArray, Label
+
+MAX_POINTS = 20_000
+MAX_LABELS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One dimension of one label, or time: what a panel draws and the points are coloured by.
+
+    `values` are in the unit of the axis: the user's for numbers and angles, 0..K-1 for classes.
+    """
+
+    title: str
+    kind: str
+    values: Array
+    period: float = TAU
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What every panel needs: the embedding, time, the colouring, and which points are drawn."""
+
+    embedding: FloatArray
+    time: FloatArray
+    time_title: str
+    colour: Column
+    labels: tuple[Column, ...]
+    every: int
+
+    @property
+    def shown(self) -> slice:
+        """The time steps that are drawn as points."""
+        return slice(None, None, self.every)
+
+
+def make_scene(embedding: FloatArray, labels: Sequence[Label], rate: float | None) -> Scene:
+    """Lay out what the panels draw; the colour is the first label's first dimension, or time."""
+    steps = np.arange(len(embedding), dtype=np.float64)
+    time, time_title = (steps, "time (steps)") if rate is None else (steps / rate, "time (s)")
+    columns = tuple(column for label in labels for column in _columns(label))
+    colour = columns[0] if columns else Column(time_title, "continuous", time)
+    every = -(-len(embedding) // MAX_POINTS)
+    return Scene(embedding, time, time_title, colour, columns[:MAX_LABELS], every)
+
+
+def _columns(label: Label) -> list[Column]:
+    """Take a label apart into what can be drawn along one axis."""
+    name = short(label.name, 18)
+    if label.kind == "circular":
+        unit = {TAU: "rad", 360.0: "degrees"}.get(label.period, f"of {label.period:g}")
+        return [Column(f"{name} ({unit})", "circular", label.unit_values, label.period)]
+    if label.kind == "discrete":
+        classes = tuple(short(str(each), 11) for each in label.classes)
+        return [Column(name, "discrete", label.values, classes=classes)]
+    width = label.values.shape[1]
+    names = [name] if width == 1 else [f"{name} [{column}]" for column in range(width)]
+    return [Column(n, "continuous", label.values[:, i]) for i, n in enumerate(names)]
+
+
+def short(text: str, length: int) -> str:
+    """Keep a text on one line of bounded length."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def wrapped(text: str) -> str:
+    """Break a name into lines that fit beside the panels."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 12))
+
+
+def thinning(scene: Scene) -> str:
+    """Say which of the time steps are drawn as points, where not all are."""
+    if scene.every == 1:
+        return ""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(scene.every % 10, "th")
+    ending = "th" if scene.every % 100 in (11, 12, 13) else ending
+    return f"every {scene.every}{ending} of {thousands(len(scene.time))} time steps"
+
+
+def thousands(number: int) -> str:
+    """Write a large number in groups of three digits."""
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,453 @@
+"""Decoding: right scores for each kind of label, nothing learnt from the test, clear refusals."""
+
+import warnings
+from dataclasses import astuple
+
+import cebra
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.model_selection import train_test_split
+
+from grevy.decoding import (
+    CircularScores,
+    ContinuousScores,
+    DiscreteScores,
+    angular_error,
+    circular_correlation,
+    decode,
+    linear_map_r2,
+    manual_scores,
+    principal_components,
+)
+from grevy.errors import GrevyError
+from grevy.recording import TAU, Label, circular, continuous, discrete
+from grevy.splits import Split, blocked_split, random_split
+
+T = 400
+SPLIT = random_split(T, 0.25, 0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def embedding(rng):
+    return rng.normal(size=(T, 3)).astype(np.float32)
+
+
+def halves(array, split=SPLIT):
+    return array[split.train], array[split.test]
+
+
+# ------------------------------------------------------------------ continuous
+
+
+def test_continuous_scores_are_those_of_a_plain_ridge(embedding, rng):
+    values = embedding @ rng.normal(size=(3, 2)) + rng.normal(size=(T, 2)) * [0.3, 2.0]
+    (rows, test_rows), (train, test) = halves(embedding.astype(float)), halves(values)
+    model = Ridge(alpha=1.0).fit(rows, train)
+    decoded = model.predict(test_rows)
+
+    scores = decode(embedding, continuous(values), SPLIT)
+
+    assert isinstance(scores, ContinuousScores)
+    assert scores.train_r2 == pytest.approx(model.score(rows, train))
+    assert scores.test_r2 == pytest.approx(model.score(test_rows, test))
+    expected = [
+        1 - ((t - d) ** 2).sum() / ((t - t.mean()) ** 2).sum()
+        for t, d in zip(test.T, decoded.T, strict=True)
+    ]
+    assert scores.per_dimension_test_r2 == pytest.approx(expected)
+    assert expected[0] > 0.9
+    assert expected[1] < 0.7
+    medians = [np.median(np.abs(t - d)) for t, d in zip(test.T, decoded.T, strict=True)]
+    assert scores.median_absolute_error == pytest.approx(np.mean(medians))
+
+
+def test_a_single_column_label_has_one_dimension(embedding):
+    scores = decode(embedding, continuous(embedding[:, 0]), SPLIT)
+    assert scores.per_dimension_test_r2 == (scores.test_r2,)
+    assert scores.test_r2 > 0.999
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.7e9])
+def test_unix_times_decode_as_well_as_small_numbers(embedding, offset):
+    # float32 holds unix times to 128 s; the decoder must not lower the label to that.
+    scores = decode(embedding, continuous(embedding[:, 0].astype(float) * 10 + offset), SPLIT)
+    assert scores.test_r2 > 0.999
+    assert scores.median_absolute_error < 0.1
+
+
+def test_smooth_label_without_relation_is_not_decoded_across_blocks():
+    # A random walk and slow waves that know nothing of it: near copies leak through a random
+    # split; a blocked one does not let them.
+    random = np.random.default_rng(3)
+    waves = np.arange(2000)[:, None] / 2000 * TAU * np.arange(1, 31)
+    embedding = np.concatenate([np.sin(waves), np.cos(waves)], axis=1)
+    label = continuous(np.cumsum(random.normal(size=2000)))
+    leaky = decode(embedding, label, random_split(2000, 0.2, 42))
+    blocked = decode(embedding, label, blocked_split(np.array([[0, 2000]]), 0.2, 20))
+    assert leaky.test_r2 > 0.9
+    assert blocked.test_r2 < leaky.test_r2 - 0.3
+
+
+# -------------------------------------------------------------------- circular
+
+
+@pytest.mark.parametrize("period", [TAU, 360.0, 24.0])
+def test_circular_errors_are_in_the_labels_own_unit(period, rng):
+    angle = rng.uniform(0, TAU, T)
+    embedding = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    shifted = np.mod(angle + rng.normal(0, 0.2, T), TAU)
+    scores = decode(embedding, circular(shifted * period / TAU, period), SPLIT)
+    assert isinstance(scores, CircularScores)
+    # A normal error of 0.2 rad has mean 0.2 sqrt(2/pi) and median 0.6745 * 0.2.
+    assert scores.mean_error == pytest.approx(0.16 * period / TAU, rel=0.2)
+    assert scores.train_mean_error == pytest.approx(0.16 * period / TAU, rel=0.2)
+    assert scores.median_error == pytest.approx(0.135 * period / TAU, rel=0.25)
+    assert scores.correlation > 0.9
+
+
+def test_knowing_nothing_errs_by_a_quarter_turn(rng):
+    label = circular(rng.uniform(0, 360, 4000), 360)
+    scores = decode(rng.normal(size=(4000, 3)), label, random_split(4000, 0.25, 1))
+    assert scores.mean_error == pytest.approx(90, abs=5)
+    assert abs(scores.correlation) < 0.15
+
+
+def wrap_split(angle):
+    """Test on the angles within 0.05 rad of the wrap."""
+    near = np.minimum(angle, TAU - angle) < 0.05
+    return Split(np.flatnonzero(~near), np.flatnonzero(near))
+
+
+def grevy_mean_error(embedding, angle, split):
+    return decode(embedding, circular(angle), split).mean_error
+
+
+def cebra_mean_error(embedding, angle, split):
+    decoder = cebra.KNNDecoder(n_neighbors=2).fit(embedding[split.train], angle[split.train])
+    decoded = decoder.predict(embedding[split.test])
+    return angular_error(angle[split.test], decoded).mean()
+
+
+FAULT = [pytest.mark.cebra_fault, pytest.mark.xfail(reason="a fault of plain cebra", strict=True)]
+
+
+@pytest.mark.parametrize(
+    "mean_error", [grevy_mean_error, pytest.param(cebra_mean_error, marks=FAULT)]
+)
+def test_angles_at_the_wrap_are_decoded_like_any_other(mean_error):
+    """Row 13: a decoder of the raw angle averages 0.05 and 6.23 to pi."""
+    angle = np.linspace(0, TAU, 630, endpoint=False)
+    embedding = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    assert mean_error(embedding, angle, wrap_split(angle)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("true", "decoded", "error"),
+    [(0.1, TAU - 0.1, 0.2), (0.0, np.pi, np.pi), (3.0, -3.0, TAU - 6.0), (1.0, 1.0 + 3 * TAU, 0)],
+)
+def test_angular_error_goes_the_shorter_way(true, decoded, error):
+    found = angular_error(np.array([true]), np.array([decoded]))
+    assert found[0] == pytest.approx(error, abs=1e-12)
+
+
+def test_circular_correlation_is_the_books_value_where_mean_directions_exist(rng):
+    true = rng.normal(1.0, 0.6, 5000)
+    decoded = true + rng.normal(0.0, 0.5, 5000)
+
+    def about_the_mean(angles):
+        return np.sin(angles - np.arctan2(np.sin(angles).sum(), np.cos(angles).sum()))
+
+    a, b = about_the_mean(true), about_the_mean(decoded)
+    book = (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum())
+    assert circular_correlation(true, decoded) == pytest.approx(book, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_circular_correlation_is_stable_for_angles_all_round(seed):
+    # About mean directions that are pure chance the same coefficient runs from -0.96 to 0.96.
+    random = np.random.default_rng(seed)
+    true = random.uniform(0, TAU, 1000)
+    decoded = true + 0.4 * np.sin(true - 2) + 0.3 * np.sin(2 * true)
+    assert circular_correlation(true, decoded) > 0.85
+
+
+@given(st.integers(0, 10_000), st.floats(-10, 10))
+def test_circular_correlation_knows_agreement_reflection_and_turns(seed, turn):
+    true = np.random.default_rng(seed).normal(2.0, 0.8, 200)
+    assert circular_correlation(true, true + turn) == pytest.approx(1)
+    noisy = true + np.random.default_rng(seed + 1).normal(0, 0.3, 200)
+    value = circular_correlation(true, noisy)
+    assert -1 <= value < 1
+    assert circular_correlation(true + turn, noisy - turn) == pytest.approx(value)
+    assert circular_correlation(-true, -noisy) == pytest.approx(value)
+    assert circular_correlation(true, 4.0 - true) < -0.7
+
+
+def test_circular_correlation_of_one_answer_is_nought(rng):
+    assert circular_correlation(rng.uniform(0, TAU, 50), np.full(50, 1.3)) == 0
+
+
+# -------------------------------------------------------------------- discrete
+
+
+def clusters(codes, rng, spread):
+    centres = np.array([[0, 0], [3, 0], [0, 3], [3, 3]], dtype=float)
+    return (centres[codes] + rng.normal(0, spread, (len(codes), 2))).astype(np.float32)
+
+
+def test_discrete_scores_by_hand(rng):
+    codes = rng.choice(4, T, p=[0.55, 0.25, 0.15, 0.05])
+    embedding = clusters(codes, rng, 1.2)
+    label = discrete(codes)
+    scores = decode(embedding, label, SPLIT)
+    assert isinstance(scores, DiscreteScores)
+    assert scores.chance == (codes[SPLIT.test] == 0).mean()
+    assert scores.chance + 0.1 < scores.accuracy < 1
+    assert scores.accuracy == pytest.approx(scores.train_accuracy, abs=0.1)
+    assert scores.balanced_accuracy < scores.accuracy  # the rare classes are the harder ones
+    assert 0.3 < scores.f1 < 1
+
+
+def test_well_separated_classes_are_decoded_perfectly(rng):
+    codes = rng.integers(0, 4, T)
+    scores = decode(clusters(codes, rng, 0.1), discrete(codes), SPLIT)
+    assert astuple(scores)[:-1] == (1, 1, 1, 1)
+
+
+def tiny(train_codes, test_codes, classes):
+    """Rows that sit at their class's number, so that the decoder answers the nearest class."""
+    codes = np.array(train_codes + test_codes)
+    split = Split(np.arange(len(train_codes)), np.arange(len(train_codes), len(codes)))
+    label = Label("side", "discrete", codes.astype(np.int64), classes=tuple(range(classes)))
+    return codes[:, None].astype(float), label, split
+
+
+@pytest.mark.parametrize(
+    ("train_codes", "test_codes", "expected"),
+    [
+        # accuracy, balanced accuracy, f1, chance
+        pytest.param([0, 0, 0, 1, 1], [0, 0, 0], (1, 1, 1, 1), id="one class in the test"),
+        pytest.param([0, 0, 1], [0, 1, 2, 2], (0.5, 2 / 3, (1 + 0.5) / 3, 0.25), id="new class"),
+        pytest.param([1, 1, 1], [1, 0, 1, 1], (0.75, 0.5, (6 / 7) / 2, 0.75), id="one trained"),
+        pytest.param([0, 0, 2, 2, 2], [1, 1], (0, 0, 0, 0), id="only unseen classes"),
+        pytest.param([0, 0, 1, 1, 2], [0, 1, 1, 2], (1, 1, 1, 3 / 8), id="two commonest"),
+    ],
+)
+def test_classes_may_be_missing_on_either_side(train_codes, test_codes, expected):
+    embedding, label, split = tiny(train_codes, test_codes, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = decode(100 * embedding, label, split)
+    found = (scores.accuracy, scores.balanced_accuracy, scores.f1, scores.chance)
+    assert found == pytest.approx(expected)
+
+
+def test_balanced_accuracy_is_scikit_learns(rng):
+    codes = rng.choice(4, T, p=[0.55, 0.25, 0.15, 0.05])
+    embedding = clusters(codes, rng, 2.0)
+    scores = decode(embedding, discrete(codes), SPLIT)
+    # The same decoder written as softmax regression on rows standardised by hand.
+    from sklearn.linear_model import LogisticRegression
+
+    rows, test_rows = halves(embedding.astype(float))
+    mean, scale = rows.mean(axis=0), rows.std(axis=0)
+    train, test = halves(codes)
+    decoded = (
+        LogisticRegression(max_iter=1000)
+        .fit((rows - mean) / scale, train)
+        .predict((test_rows - mean) / scale)
+    )
+    assert scores.balanced_accuracy == pytest.approx(balanced_accuracy_score(test, decoded))
+
+
+def grevy_score(embedding, classes, split):
+    return decode(embedding, discrete(classes), split).accuracy
+
+
+def cebra_score(embedding, classes, split):
+    decoder = cebra.KNNDecoder().fit(embedding[split.train], classes[split.train])
+    return decoder.score(embedding[split.test], classes[split.test])
+
+
+@pytest.mark.parametrize("score", [grevy_score, pytest.param(cebra_score, marks=FAULT)])
+@pytest.mark.parametrize("names", [[2, 0, 3, 1], [0, 1, 2, 90], [-7, 45, 3_000_000, 8]])
+def test_renaming_the_classes_changes_no_score(score, names, rng):
+    """Row 14: R2 of class numbers depends on how the classes are called."""
+    codes = rng.integers(0, 4, T)
+    embedding = clusters(codes, rng, 1.5)
+    renamed = np.array(names)[codes]
+    assert score(embedding, renamed, SPLIT) == pytest.approx(score(embedding, codes, SPLIT))
+
+
+def test_strings_are_classes_too(rng):
+    codes = rng.integers(0, 4, T)
+    embedding = clusters(codes, rng, 1.5)
+    names = np.array(["d", "c", "b", "a"])[codes]
+    by_name, by_code = (decode(embedding, discrete(c), SPLIT) for c in (names, codes))
+    assert astuple(by_name) == pytest.approx(astuple(by_code))
+
+
+# ------------------------------------------------------------ all kinds of label
+
+LABELS = {
+    "continuous": lambda rng: continuous(rng.normal(size=(T, 2))),
+    "circular": lambda rng: circular(rng.uniform(0, TAU, T)),
+    "discrete": lambda rng: discrete(rng.integers(0, 3, T)),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_what_the_test_steps_hold_moves_no_training_score(kind, embedding, rng):
+    label = LABELS[kind](rng)
+    changed = embedding.copy()
+    changed[SPLIT.test] = 1000 * rng.normal(size=(len(SPLIT.test), 3))
+    first, second = decode(embedding, label, SPLIT), decode(changed, label, SPLIT)
+    assert astuple(first)[0] == pytest.approx(astuple(second)[0], abs=1e-12)
+    assert astuple(first)[1] != astuple(second)[1]
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_steps_of_neither_half_move_nothing(kind, embedding, rng):
+    label = LABELS[kind](rng)
+    split = Split(np.arange(100, 300), np.arange(320, 400))
+    changed = embedding.copy()
+    changed[:100] = changed[300:320] = 1e6
+    assert decode(embedding, label, split) == decode(changed, label, split)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("kind", LABELS)
+def test_any_real_dtype_and_one_dimension_will_do(kind, dtype, rng):
+    embedding = (10 * rng.normal(size=(T, 1))).astype(dtype)
+    assert np.isfinite(np.hstack(astuple(decode(embedding, LABELS[kind](rng), SPLIT)))).all()
+
+
+def with_nan():
+    array = np.ones((T, 3))
+    array[[5, 9], 1] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("embedding", "split", "message"),
+    [
+        (np.ones((T - 1, 3)), SPLIT, "label 'label' has 400 time steps, the embedding has 399"),
+        (with_nan(), SPLIT, "NaN or infinite at 2 of 400 time steps, the first at 5"),
+        (np.ones(T), SPLIT, r"shape \(400,\).*expected \(T, D\)"),
+        (np.ones((T, 0)), SPLIT, r"expected \(T, D\)"),
+        (np.ones((T, 2), complex), SPLIT, "complex128"),
+        (np.ones((1, 3)), SPLIT, "one time step"),
+        (np.ones((T, 3)), Split(np.arange(5), np.array([7])), "1 test steps; expected at least 2"),
+        (np.ones((T, 3)), Split(np.array([], int), np.arange(9)), "0 training steps"),
+        (np.ones((T, 3)), Split(np.arange(5), np.arange(9, 500)), "test steps run from 9 to 499"),
+        (np.ones((T, 3)), Split(np.arange(-2, 5), np.arange(9, 50)), "training steps run from -2"),
+    ],
+)
+@pytest.mark.parametrize("kind", LABELS)
+def test_decode_refuses(kind, embedding, split, message, rng):
+    with pytest.raises(GrevyError, match=message):
+        decode(embedding, LABELS[kind](rng), split)
+
+
+# --------------------------------------------------- manual, components, latent
+
+
+@pytest.mark.parametrize("width", [0, 1, 3])
+def test_manual_scores_are_the_manuals(embedding, width, rng):
+    values = rng.normal(size=(T, width)) if width else rng.normal(size=T)
+    values = values + embedding[:, :1].reshape((T, 1) if width else T)
+    x_train, x_test, y_train, y_test = train_test_split(
+        embedding, values, test_size=0.2, random_state=42
+    )
+    model = Ridge().fit(x_train, y_train)
+    assert manual_scores(embedding, values) == pytest.approx(
+        {
+            "train_r2": model.score(x_train, y_train),
+            "test_r2": model.score(x_test, y_test),
+            "prediction_r2": r2_score(y_test, model.predict(x_test)),
+        },
+        abs=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("embedding", "values", "message"),
+    [
+        (np.ones((20, 2)), np.ones(19), "19 label values for an embedding of 20"),
+        (with_nan(), np.ones(T), "embedding is NaN"),
+        (np.ones((T, 3)), with_nan(), "label values is NaN"),
+        (np.ones((5, 3)), np.ones(5), "5 time steps; the manual's split needs at least 6"),
+    ],
+)
+def test_manual_scores_refuse(embedding, values, message):
+    with pytest.raises(GrevyError, match=message):
+        manual_scores(embedding, values)
+
+
+@pytest.mark.parametrize("dimension", [1, 3, 6])
+def test_principal_components_are_scikit_learns(dimension, rng):
+    neural = (rng.poisson(3, (900, 6)) * np.arange(1, 7) + 500).astype(np.float32)
+    train = np.arange(100, 700)
+    expected = PCA(dimension).fit(neural[train].astype(float)).transform(neural.astype(float))
+    found = principal_components(neural, train, dimension)
+    assert found.shape == (900, dimension)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-4, atol=1e-3)
+
+
+def test_principal_components_of_many_parts_are_those_of_one(rng, monkeypatch):
+    neural = rng.normal(size=(700, 5)).astype(np.float32)
+    whole = principal_components(neural, np.arange(600), 2)
+    by_parts = "grevy.decoding._parts"
+    monkeypatch.setattr(by_parts, lambda index, width: np.array_split(index, 13))
+    np.testing.assert_allclose(principal_components(neural, np.arange(600), 2), whole, atol=1e-6)
+
+
+def test_principal_components_come_from_training_steps_only(rng):
+    neural = rng.normal(size=(300, 5)).astype(np.float32)
+    changed = neural.copy()
+    changed[200:] *= 50
+    train = np.arange(200)
+    first, second = (principal_components(n, train, 2) for n in (neural, changed))
+    np.testing.assert_array_equal(first[:200], second[:200])
+
+
+@pytest.mark.parametrize("dimension", [0, 6])
+def test_principal_components_refuse_impossible_dimensions(dimension):
+    with pytest.raises(GrevyError, match=f"{dimension} principal components of 5 neurons"):
+        principal_components(np.ones((30, 5)), np.arange(20), dimension)
+
+
+def test_linear_map_is_an_unpenalised_regression(embedding, rng):
+    latent = embedding[:, :2] * [1.0, 50.0] + rng.normal(size=(T, 2))
+    train, test = SPLIT.train, SPLIT.test
+    model = LinearRegression().fit(embedding[train], latent[train])
+    decoded = model.predict(embedding[test])
+    expected = np.mean([r2_score(t, d) for t, d in zip(latent[test].T, decoded.T, strict=True)])
+    assert linear_map_r2(embedding, latent, train, test) == pytest.approx(expected, abs=1e-6)
+    # Any invertible linear change of the embedding leaves it alone.
+    mixed = embedding @ rng.normal(size=(3, 3)) * 1e-3 + 5
+    assert linear_map_r2(mixed, latent, train, test) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("latent", "test", "message"),
+    [
+        (np.ones((T - 2, 2)), SPLIT.test, "latent has 398 time steps, the embedding has 400"),
+        (with_nan(), SPLIT.test, "latent is NaN"),
+        (np.ones((T, 2)), np.array([3]), "1 test steps"),
+    ],
+)
+def test_linear_map_refuses(latent, test, message, embedding):
+    with pytest.raises(GrevyError, match=message):
+        linear_map_r2(embedding, latent, SPLIT.train, test)
