@@ -10,7 +10,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from grevy.atomic import WriteError, whole_file
 from grevy.errors import GrevyError
-from grevy.recording import Array, Recording
+from grevy.recording import Array, Recording, data_checksum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +36,8 @@ HISTORY = "logs/history.csv"
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 FOLDERS = ("models", "embeddings", "figures", "logs")
+# A larger one is none of ours, and is not read into memory.
+MANIFEST_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -73,27 +75,45 @@ def open_folder(root: str | Path, overwrite: bool = False) -> RunFolder:
         If the place is a file, cannot be written to, or holds a finished run.
     """
     folder = RunFolder(Path(root))
-    if folder.finished and not overwrite:
-        raise GrevyError(
-            f"{root} already holds a finished run. Choose another --output-dir, or pass "
-            f"--overwrite to replace it."
-        )
     try:
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        finished = folder.finished
+        if overwrite or not finished:
+            for name in FOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise GrevyError(
             f"--output-dir {root}: {error.filename} is a file, where a folder is needed. Choose "
             f"another place, or move the file away."
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
         raise GrevyError(
-            f"--output-dir {root} cannot be made: {error.strerror}. Choose a place that you may "
+            f"--output-dir {str(root)!r} cannot be made: {reason}. Choose a place that you may "
             f"write to."
         ) from error
-    if not os.access(folder.root, os.W_OK) or not os.access(folder / "logs", os.W_OK):
+    if finished and not overwrite:
+        raise GrevyError(
+            f"{root} already holds a finished run. Choose another --output-dir, or pass "
+            f"--overwrite to replace it."
+        )
+    if not all(os.access(folder / name, os.W_OK) for name in (".", *FOLDERS)):
         raise GrevyError(f"--output-dir {root} may not be written to. Choose another place.")
     return folder
+
+
+@contextmanager
+def opened(root: str | Path, overwrite: bool = False) -> Iterator[RunFolder]:
+    """Open a folder as `open_folder` does; if the block fails, leave no empty folders behind."""
+    place = Path(root)
+    inside = [place / name for name in FOLDERS]
+    made = [path for path in (*inside, place, *place.parents) if not os.path.lexists(path)]
+    try:
+        yield open_folder(root, overwrite)
+    except BaseException:
+        for path in made:
+            with suppress(OSError, ValueError):  # it holds something, or was never made
+                path.rmdir()
+        raise
 
 
 @contextmanager
@@ -101,7 +121,7 @@ def writing(folder: RunFolder) -> Iterator[None]:
     """Say what a failed write leaves behind."""
     try:
         yield
-    except WriteError as error:
+    except (WriteError, OSError) as error:
         raise GrevyError(
             f"{error} Files of {folder.root} written before are intact, but it has no manifest "
             f"and does not count as a finished run; run again."
@@ -174,7 +194,8 @@ def seal(
         "files": files,
         "data": [
             {
-                "source": recording.source,
+                # A path below the home folder would tell the user's name.
+                "source": recording.source.replace(str(Path.home()), "~"),
                 "time_steps": len(recording),
                 "neurons": recording.n_neurons,
                 "sha256": data_checksum([recording]),
@@ -193,7 +214,9 @@ def _own_files(folder: RunFolder) -> list[str]:
     return [
         path.relative_to(folder.root).as_posix()
         for path in paths
-        if path.is_file() and not path.name.startswith(".")
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path != folder / INTERRUPTED_MODEL  # of a later attempt, and no part of this run
     ]
 
 
@@ -218,20 +241,6 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def data_checksum(recordings: Sequence[Recording]) -> str:
-    """Return the SHA-256 of what is trained on: neural data, labels and segments."""
-    digest = hashlib.sha256()
-    for recording in recordings:
-        digest.update(repr(recording.neural.shape).encode())
-        for start in range(0, len(recording), 65536):
-            digest.update(np.ascontiguousarray(recording.neural[start : start + 65536]).data)
-        digest.update(np.ascontiguousarray(recording.segments).data)
-        for label in recording.labels:
-            digest.update(repr((label.name, label.kind, label.period, label.classes)).encode())
-            digest.update(np.ascontiguousarray(label.values).data)
-    return digest.hexdigest()
-
-
 def read_manifest(folder: RunFolder) -> dict[str, Any]:
     """Read the manifest of a finished run.
 
@@ -245,13 +254,13 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
             f"{folder.root} holds no finished run: there is no {MANIFEST}. Give the folder that "
             f"was a run's --output-dir."
         )
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(manifest["files"], dict):
-            return dict(manifest)
-    except (ValueError, KeyError, TypeError, OSError):
-        pass
-    raise GrevyError(f"{folder / MANIFEST} is damaged. Restore it, or make the run again.")
+    path = folder / MANIFEST
+    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
+        if path.stat().st_size <= MANIFEST_BYTES:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(manifest["files"], dict):
+                return dict(manifest)
+    raise GrevyError(f"{path} is damaged. Restore it, or make the run again.")
 
 
 def verify(folder: RunFolder) -> list[str]:
@@ -268,16 +277,24 @@ def verify(folder: RunFolder) -> list[str]:
         If the folder holds no finished run.
     """
     files: dict[str, str] = read_manifest(folder)["files"]
-    root = folder.root.resolve()
-    problems = []
-    for name, expected in files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(root):
-            problems.append(f"{name}: outside the folder, not read")
-        elif not path.is_file():
-            problems.append(f"{name}: missing")
-        elif file_checksum(path) != expected:
-            problems.append(f"{name}: changed")
-    extra = sorted(set(_own_files(folder)) - set(files))
-    problems += [f"{name}: not in the manifest" for name in extra]
-    return problems
+    states = {name: _state(folder, name, checksum) for name, checksum in files.items()}
+    states |= {name: "not in the manifest" for name in _own_files(folder) if name not in files}
+    # A name from a stranger's file may hold codes that play tricks with a terminal.
+    return [
+        f"{name if name.isprintable() else repr(name)}: {state}"
+        for name, state in states.items()
+        if state
+    ]
+
+
+def _state(folder: RunFolder, name: str, checksum: str) -> str:
+    """Say what has become of a file; nothing if it is as it was."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.root.resolve()):
+            return "outside the folder, not read"
+        if not path.is_file():
+            return "missing"
+        return "" if file_checksum(path) == checksum else "changed"
+    except (OSError, ValueError, RuntimeError) as error:  # a name no file can have; links in a ring
+        return f"cannot be read ({error})"

@@ -1,8 +1,11 @@
-"""Model files: `cebra`'s checkpoint format, read without running anybody's code."""
+"""Model files in `cebra`'s format: read without running anybody's code, kept during training."""
 
+import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,40 @@ from grevy.atomic import whole_file
 from grevy.errors import GrevyError
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a training is kept, so that it can go on after it was cut off.
+
+    Attributes
+    ----------
+    folder : Path
+        The last two checkpoints are kept in it; each is a model file like any other.
+    minutes : float or None
+        Write one whenever so many have passed; None for never by the clock.
+    steps : int or None
+        Write one after every so many steps; None for never by steps.
+    """
+
+    folder: Path
+    minutes: float | None = 1.0
+    steps: int | None = None
+
+    def path(self, step: int) -> Path:
+        """Return the place of the checkpoint after `step` steps."""
+        return self.folder / f"step_{step:09d}.pt"
+
+    def newest(self) -> list[Path]:
+        """List the checkpoints, newest first."""
+        return sorted(self.folder.glob("step_*.pt"), reverse=True)
+
+    def prune(self, keep: int = 2) -> None:
+        """Remove all but the newest; the folder too if nothing is left."""
+        for path in self.newest()[keep:]:
+            path.unlink(missing_ok=True)
+        if not keep and self.folder.is_dir():
+            self.folder.rmdir()
+
+
 def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -21,8 +58,11 @@ def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
     WriteError
         If the place cannot be written to.
     """
+    # torch hides what the disk says behind an error of its own, so it writes to memory.
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
     with whole_file(path) as stream:
-        torch.save(contents, stream)
+        stream.write(buffer.getbuffer())
 
 
 def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
@@ -45,7 +85,9 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise GrevyError(f"model file {path} {what}. Give the path of a .pt file.")
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+            # torch wonders at the protocol of a pickle before it refuses it; one message is enough.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(path, map_location=device, weights_only=not trust)
     except PermissionError as error:
         raise GrevyError(f"model file {path} cannot be read: {error.strerror}.") from error
@@ -57,7 +99,7 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
             f"If you trust whoever made it, open it with trust (--trust on the command line, "
             f"weights_only=False in Python)."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+    except Exception as error:  # damaged bytes may break torch's reader anywhere, in any way
         raise _broken(path, error) from error
 
 

@@ -1,22 +1,25 @@
-"""How a model is applied: to gathered windows, or once over the whole sequence.
+"""How a model is applied: to gathered windows, to runs of them, or over the whole sequence.
 
-A convolutional model gives the same embedding either way. Windows cost Q x W steps of input,
-the sequence costs T, whatever Q: for short recordings, long receptive fields and large batches
-the sequence is several times cheaper.
+A convolutional model gives the same embedding each way; what differs is the work. Q windows of W
+steps cost Q x W steps at the first layer, though many of them overlap. Merging overlapping windows
+into runs costs each step that any window needs once, but at every layer. The sequence costs T.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from grevy.layers import Convolution, Network, Skip, apply_network
 from grevy.recording import Array, IntArray
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
 EMBED_CHUNK = 1 << 14
+
+Mode = Literal["windows", "runs", "sequence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +30,25 @@ class Encoder:
     ----------
     models : tuple of Module
         One for each recording.
+    networks : tuple of Network or None
+        The same, compiled, where they could be.
     neural : tuple of Tensor of shape (T, N), float32
         One for each recording.
     starts : ndarray of shape (S + 1,), int64
         Where each recording begins on the common time axis.
     left, right : int
         Receptive field: a window at t spans [t - left, t + right).
-    sequence : tuple of bool
-        For each recording, whether its model is applied once over all of it.
+    modes : tuple of {"windows", "runs", "sequence"}
+        How the model of each recording is applied.
     """
 
     models: tuple[nn.Module, ...]
+    networks: tuple[Network | None, ...]
     neural: tuple[Tensor, ...]
     starts: IntArray
     left: int
     right: int
-    sequence: tuple[bool, ...]
+    modes: tuple[Mode, ...]
 
 
 def is_convolutional(model: nn.Module) -> bool:
@@ -58,31 +64,58 @@ def receptive_field(model: Any) -> tuple[int, int]:
     return int(offset.left), int(offset.right)
 
 
-def prefers_sequence(length: int, n_windows: int, width: int, model: nn.Module) -> bool:
-    """Choose how to apply a model in training.
+def choose_mode(
+    length: int, n_windows: int, width: int, model: nn.Module, network: Network | None
+) -> Mode:
+    """Choose the cheapest way to apply a model in training.
 
     Parameters
     ----------
     length : int
         T of the recording.
     n_windows : int
-        Q, the windows that one step needs.
+        Q, the windows that one step needs, drawn uniformly.
     width : int
         W, the receptive field.
     model : Module
+    network : Network or None
+        The model, compiled.
 
     Returns
     -------
-    bool
-        True to run over the sequence and gather the outputs. Never for a model with dropout, which
-        must drop other units in every window, nor for one that is not convolutional.
+    {"windows", "runs", "sequence"}
+        Always windows for a model with dropout, which must drop other units in every window, and
+        for one that is not convolutional.
     """
-    if not is_convolutional(model) or any(
-        isinstance(module, nn.modules.dropout._DropoutNd) for module in model.modules()
-    ):
-        return False
-    # A window shrinks to one step on its way through the layers: about 0.6 W steps on average.
-    return length < 0.6 * n_windows * width
+    dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in model.modules())
+    if not is_convolutional(model) or dropout:
+        return "windows"
+    if network is None:
+        # A window shrinks to one step on its way through the layers: half of it on average.
+        return "sequence" if length < 0.5 * n_windows * width else "windows"
+    covered = length * -np.expm1(-n_windows * width / length)  # steps in at least one window
+    costs: dict[Mode, float] = {
+        "windows": _work(network, n_windows, width),
+        "runs": _work(network, 1, covered),
+        "sequence": _work(network, 1, length),
+    }
+    if covered > 0.95 * length:  # so little is saved that gathering the runs is not worth it
+        del costs["runs"]
+    return min(costs, key=lambda mode: costs[mode])
+
+
+def _work(network: Network, n_windows: float, width: float) -> float:
+    """Count multiplications of one forward and backward pass."""
+    work, first = 0.0, True
+    for layer in network.layers:
+        inner = layer.layers if isinstance(layer, Skip) else (layer,)
+        for each in inner:
+            if isinstance(each, Convolution):
+                width = max(width - each.taps + 1, 1)
+                # Output, weight gradient, and (but for the first layer) input gradient.
+                work += n_windows * width * each.weight.numel() * (2 if first else 3)
+                first = False
+    return work
 
 
 def encode(
@@ -121,12 +154,50 @@ def encode(
 def _encode_one(
     encoder: Encoder, number: int, positions: Array, alter: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    model, neural = encoder.models[number], encoder.neural[number]
-    first = torch.from_numpy(positions).to(neural.device) - encoder.left
-    if encoder.sequence[number] and alter is None:
-        return apply_sequence(model, neural).index_select(0, first)
-    windows = gather_windows(neural, first, encoder.left + encoder.right)
-    return apply_windows(model, windows if alter is None else alter(windows))
+    model, network = encoder.models[number], encoder.networks[number]
+    neural, mode = encoder.neural[number], encoder.modes[number]
+    width = encoder.left + encoder.right
+    first = positions - encoder.left
+    if alter is not None or (network is None and mode == "windows"):
+        windows = gather_windows(neural, _on(neural, first), width)
+        return apply_windows(model, windows if alter is None else alter(windows))
+    if network is None:
+        return apply_sequence(model, neural).index_select(0, _on(neural, first))
+    if mode == "windows":
+        rows = (first + np.arange(width)[:, None]).reshape(-1)
+        return apply_network(network, neural, _on(neural, rows), len(first))
+    if mode == "runs":
+        rows, first = merge_windows(first, width)
+        return apply_network(network, neural, _on(neural, rows)).index_select(0, _on(neural, first))
+    return apply_network(network, neural).index_select(0, _on(neural, first))
+
+
+def _on(neural: Tensor, index: IntArray) -> Tensor:
+    return torch.from_numpy(index).to(neural.device, non_blocking=True)
+
+
+def merge_windows(first: IntArray, width: int) -> tuple[IntArray, IntArray]:
+    """List the steps that windows cover, each once, overlapping windows merged into runs.
+
+    Parameters
+    ----------
+    first : ndarray of shape (Q,), int64
+        First step of each window.
+    width : int
+        W.
+
+    Returns
+    -------
+    rows : ndarray of shape (U,), int64
+        The covered steps, in order.
+    starts : ndarray of shape (Q,), int64
+        Where in `rows` each window starts; its W steps follow there one after the other.
+    """
+    distinct, which = np.unique(first, return_inverse=True)
+    fresh = np.minimum(np.diff(distinct, append=distinct[-1] + width), width)
+    start = np.cumsum(fresh) - fresh
+    rows = np.repeat(distinct - start, fresh) + np.arange(start[-1] + width)
+    return rows, start[which]
 
 
 def gather_windows(neural: Tensor, first: Tensor, width: int) -> Tensor:

@@ -4,7 +4,9 @@ A thin facade. It turns what users pass into recordings, asks the engine to trai
 behind the fitted attributes that `cebra`'s plots, metrics and checkpoints expect.
 """
 
+import io
 import secrets
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from grevy import __version__ as grevy_version
-from grevy.checkpoint import read_checkpoint, write_checkpoint
+from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
 from grevy.encoding import EMBED_CHUNK, embed, receptive_field
 from grevy.errors import GrevyError, unknown
 from grevy.fitting import (
@@ -34,16 +36,18 @@ from grevy.fitting import (
     label_types,
     make_training,
     resolve_device,
+    use_fused,
+    without_fused,
 )
 from grevy.progress import training_progress
-from grevy.recording import Recording, make_recording
+from grevy.recording import Recording, data_checksum, make_recording
 from grevy.sampling import PriorKind, fitting_positions
 from grevy.sessions import gather_recordings
 from grevy.training import chance_loss, interruptible, run
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a checkpoint.
 _OWN_PARAMETERS = ("seed", "prior", "num_negatives")
-_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_")
+_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_", "data_checksum_")
 
 Callback = Callable[[int, Any], None]
 
@@ -56,15 +60,44 @@ class _Hook:
     frequency: int | None
 
     def __post_init__(self) -> None:
-        if self.callback is None and self.frequency is not None:
-            raise GrevyError("callback_frequency was given without a callback.")
+        if (self.callback is None) != (self.frequency is None):
+            given, missing = "callback", "callback_frequency"
+            if self.callback is None:
+                given, missing = missing, given
+            raise GrevyError(f"{given} was given without {missing}. Give both or neither.")
+        whole = isinstance(self.frequency, (int, np.integer))
+        if self.frequency is not None and not (whole and self.frequency >= 1):
+            raise GrevyError(
+                f"callback_frequency is {self.frequency!r}; expected a whole number of at least 1."
+            )
 
     def is_due(self, step: int) -> bool:
-        return bool(self.callback and self.frequency and step % self.frequency == 0)
+        return self.frequency is not None and step % self.frequency == 0
 
     def call(self, step: int, solver: Any) -> None:
         if self.callback is not None:
             self.callback(step, solver)
+
+
+class _Saver:
+    """Writes the checkpoints of one training."""
+
+    def __init__(self, checkpoints: Checkpoints, data_checksum: str) -> None:
+        self.checkpoints = checkpoints
+        self.data_checksum = data_checksum
+        self._written = time.monotonic()
+
+    def is_due(self, done: int) -> bool:
+        steps, minutes = self.checkpoints.steps, self.checkpoints.minutes
+        by_steps = steps is not None and done % steps == 0
+        return by_steps or (
+            minutes is not None and time.monotonic() - self._written >= 60 * minutes
+        )
+
+    def save(self, model: "CEBRA") -> None:
+        model.save(self.checkpoints.path(model.n_steps_))
+        self.checkpoints.prune()
+        self._written = time.monotonic()
 
 
 class CEBRA(cebra.CEBRA):  # type: ignore[misc]
@@ -142,6 +175,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Steps trained so far.
     chance_ : float
         Loss, in nats, of an embedding that tells nothing.
+    data_checksum_ : str or None
+        Of the data, where checkpoints were written.
     """
 
     def __init__(
@@ -189,6 +224,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         callback: Callback | None = None,
         callback_frequency: int | None = None,
         segments: Any = None,
+        checkpoints: Checkpoints | None = None,
+        resume: bool = False,
     ) -> Self:
         """Train a new model, or adapt the one at hand to other neurons.
 
@@ -203,11 +240,18 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             If the estimator is fitted: make a new first layer for X and train it alone, for
             `max_adapt_iterations` steps.
         callback : callable, optional
-            Called as ``callback(step, solver)`` after every `callback_frequency` steps.
+            Called as ``callback(step, solver)`` after step 0 and every `callback_frequency` steps
+            from there, as in `cebra`.
         callback_frequency : int, optional
         segments : array_like, optional
             Runs (S, 2) or identifiers (T,) that no window and no pair leaves; a list of them for
             several recordings.
+        checkpoints : Checkpoints, optional
+            Where and how often to keep the training, and once more if it is cut off.
+        resume : bool
+            Go on from the newest checkpoint there, if there is one, to the same bits as a
+            training that was never cut off. Parameters (but device and `max_iterations`) and
+            data must be the same.
 
         Returns
         -------
@@ -219,8 +263,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         GrevyError
             If parameters or data are unusable; the message says how to mend it. The estimator is
             then as it was before.
-        KeyboardInterrupt
-            After Ctrl-C; the estimator is usable as far as training got.
+        KeyboardInterrupt, SystemExit
+            After Ctrl-C or SIGTERM; the estimator is usable as far as training got.
         """
         check_parameters(self)
         hook = _Hook(callback, callback_frequency)
@@ -228,9 +272,15 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         if adapt and cebra_checks.check_fitted(self):
             state = adapted_state(self, recordings, several)
             return self._train(state, recordings, y, 0, self.max_adapt_iterations, hook)
+        saver = None if checkpoints is None else _Saver(checkpoints, data_checksum(recordings))
+        loaded = self._resumed(saver, several) if resume and saver is not None else None
+        if loaded is not None:
+            state, first = loaded
+            left = max(self.max_iterations - first, 0)
+            return self._train(state, recordings, y, first, left, hook, saver)
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
         state = fresh_state(self, recordings, several, seed)
-        return self._train(state, recordings, y, 0, self.max_iterations, hook)
+        return self._train(state, recordings, y, 0, self.max_iterations, hook, saver)
 
     def partial_fit(
         self,
@@ -258,6 +308,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                 f"partial_fit: the model was trained on {self.n_features_in_} neurons, this data "
                 f"has {given}. Give the same neurons, or use fit(adapt=True)."
             )
+        for group in self.solver_.optimizer.param_groups:
+            group["lr"] = self.learning_rate
         state = ModelState(self.model_, self.solver_, several, self.device_, self.seed_)
         return self._train(state, recordings, y, self.n_steps_, self.max_iterations, hook)
 
@@ -286,15 +338,23 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             Without padding (``pad_before_transform=False``) W - 1 rows fewer for each segment.
         """
         check_is_fitted(self, "n_features_")
-        self.solver_._check_is_session_id_valid(session_id=session_id)
-        recording = X if isinstance(X, Recording) else make_recording(X, segments=segments)
+        if batch_size is not None and batch_size < 1:
+            raise GrevyError(f"transform: batch_size is {batch_size}; expected at least 1.")
+        try:
+            self.solver_._check_is_session_id_valid(session_id=session_id)
+        except RuntimeError as error:
+            raise GrevyError(f"transform: {error}") from error
+        if isinstance(X, Recording):
+            X, segments = X.neural, X.segments if segments is None else segments
+        recording = make_recording(X, segments=segments)
         model = self.solver_._get_model(session_id)
         if recording.n_neurons != model.num_input:
             raise GrevyError(
                 f"transform: {recording.n_neurons} neurons were given, the model was trained on "
                 f"{model.num_input}. Give the same neurons, or fit(adapt=True) to the new ones."
             )
-        if isinstance(model, cebra.models.ResampleModelMixin):
+        resampled = isinstance(model, cebra.models.ResampleModelMixin)
+        if resampled and isinstance(model, cebra.models.ConvolutionalModelMixin):
             plain: npt.NDArray[np.float32] = super().transform(
                 recording.neural, batch_size, session_id
             )
@@ -331,8 +391,30 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     def _get_state_dict(self) -> dict[str, Any]:
         contents: dict[str, Any] = super()._get_state_dict()
         own = {name: contents["args"].pop(name) for name in _OWN_PARAMETERS}
+        solver = contents["state_dict"]
+        contents["state_dict"] = {**solver, "optimizer": without_fused(solver["optimizer"])}
         fitted = {name: getattr(self, name) for name in _OWN_ATTRIBUTES}
         return {**contents, "grevy": {"args": own, "state": fitted, "version": grevy_version}}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give model and solver as a checkpoint: not every class of `cebra` can be pickled."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        if cebra_checks.check_fitted(self):
+            buffer = io.BytesIO()
+            torch.save(self._get_state_dict(), buffer)
+            del state["model_"], state["solver_"]
+            state["_checkpoint"] = buffer.getvalue()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        own = dict(state)
+        checkpoint = own.pop("_checkpoint", None)
+        super().__setstate__(own)
+        if checkpoint is not None:
+            contents = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=False)
+            loaded = self._from_contents(contents, None)
+            restored = ("model_", "solver_", "device_")
+            self.__dict__.update({name: getattr(loaded, name) for name in restored})
 
     @classmethod
     def load(
@@ -369,7 +451,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             return cls._from_contents(contents, map_location)
         except GrevyError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise GrevyError(
                 f"{path} is no CEBRA model: {type(error).__name__}: {error}. Expected a file "
                 f"written by CEBRA.save."
@@ -398,10 +480,34 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             "seed_": secrets.randbits(32),
             "n_steps_": len(plain.solver_.history),
             "chance_": chance_loss(batch_size * (plain.num_sessions_ or 1), loaded.hybrid),
+            "data_checksum_": None,
         }
         loaded.__dict__.update({**fitted, **defaults, **own["state"]})
         loaded.solver_.n_features = loaded.n_features_
+        use_fused(loaded.solver_.optimizer)
         return loaded
+
+    def _resumed(self, saver: "_Saver", several: bool) -> tuple[ModelState, int] | None:
+        """Read the newest whole checkpoint, and check that it is of this training."""
+        for path in saver.checkpoints.newest():
+            try:
+                loaded = type(self).load(path, map_location=resolve_device(self.device))
+            except GrevyError:
+                continue  # cut off while it was written elsewhere, or damaged: take the one before
+            mine, theirs = self.get_params(), loaded.get_params()
+            free = {"device", "verbose", "max_iterations", "max_adapt_iterations"}
+            if self.seed is None:
+                free.add("seed")
+            other = [name for name in mine if name not in free and mine[name] != theirs[name]]
+            if other or loaded.data_checksum_ != saver.data_checksum:
+                what = ", ".join(other) or "the data"
+                raise GrevyError(
+                    f"the checkpoint {path} is of another training: it differs in {what}. Resume "
+                    f"with the same settings and data, or start without resume."
+                )
+            state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
+            return state, loaded.n_steps_
+        return None
 
     def _train(
         self,
@@ -411,11 +517,19 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         first: int,
         n_steps: int,
         hook: _Hook,
+        saver: "_Saver | None" = None,
     ) -> Self:
         """Train, and keep the result however training ends."""
         training = make_training(self, state, recordings)
         pending: list[Tensor] = []
-        done = first
+        done, last = first, first + n_steps
+
+        def keep() -> None:
+            _keep_history(state.solver, pending)
+            self._keep(state, recordings, y, done)
+            self.chance_ = training.chance
+            self.data_checksum_ = saver.data_checksum if saver else None
+
         state.model.train()
         try:
             with (
@@ -423,27 +537,29 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                 torch.random.fork_rng(),
                 training_progress(n_steps, training.chance, bool(self.verbose)) as progress,
             ):
-                for step, record in run(training, first, first + n_steps):
+                for step, record in run(training, first, last):
                     pending.append(record)
                     done = step + 1
                     progress(done - first, partial(_loss_of, record))
                     if hook.is_due(step - first):
                         _keep_history(state.solver, pending)
                         hook.call(step - first, state.solver)
-                    if interruption.requested:
-                        raise KeyboardInterrupt
+                    if saver is not None and saver.is_due(done):
+                        keep()
+                        saver.save(self)
+                    interruption.raise_if_requested()
         finally:
-            _keep_history(state.solver, pending)
-            self.chance_ = training.chance
-            self._keep(state, recordings, y, done)
+            keep()
+            if saver is not None and done < last:
+                saver.save(self)
+            for parameter in state.model.parameters():
+                parameter.requires_grad_(True)  # `adapt` had frozen some
         return self
 
     def _keep(
         self, state: ModelState, recordings: Sequence[Recording], y: Sequence[Any], done: int
     ) -> None:
         """Set the fitted attributes, as `cebra` does after training."""
-        for parameter in state.model.parameters():
-            parameter.requires_grad_(True)
         neurons = [recording.n_neurons for recording in recordings]
         solver = state.solver
         solver.n_features = neurons if state.several else neurons[0]

@@ -12,9 +12,15 @@ import numpy as np
 from grevy import archive
 from grevy.archive import RunFolder
 from grevy.config import RunConfig, config_text, run_id
-from grevy.decoding import decode, linear_map_r2, manual_scores, principal_components
+from grevy.decoding import (
+    checked_embedding,
+    decode,
+    linear_map_r2,
+    manual_scores,
+    principal_components,
+)
 from grevy.errors import GrevyError
-from grevy.recording import Array, Label, Recording
+from grevy.recording import Array, Label, Recording, data_checksum
 from grevy.sampling import fitting_positions
 from grevy.splits import Split, blocked_split, random_split, training_segments
 
@@ -77,25 +83,25 @@ def run_experiment(
         After Ctrl-C in training; the model so far is kept in the folder.
     """
     began = time.monotonic()
-    folder = archive.open_folder(config.output_dir, overwrite)
-    recordings = load_recordings(config, notify)
-    model = make_model(config, verbose)
-    split = holdout_split(model, recordings, config.holdout)
-    notify(describe_data(recordings))
-    config = train(model, recordings, split, config, folder, notify)
-    embedding = embed_recordings(model, recordings)
-    whole = join_recordings(recordings)
-    neural = recordings[0].neural if len(recordings) == 1 else None
-    metrics = {
-        "goodness_of_fit_bits": goodness_of_fit(model),
-        **evaluate(embedding, whole, split, neural),
-    }
-    figure = draw(embedding, whole, model)
-    settings = config.model_dump(mode="json")
-    with archive.writing(folder):
-        archive.unseal(folder)
-        archive.write_figure(folder / archive.FIGURE, figure)
-        summary = write_outcome(folder, model, embedding, metrics, settings, recordings, began)
+    with archive.opened(config.output_dir, overwrite) as folder:
+        recordings = load_recordings(config, notify)
+        model = make_model(config, verbose)
+        split = holdout_split(model, recordings, config.holdout)
+        notify(describe_data(recordings))
+        config = train(model, recordings, split, config, folder, notify)
+        embedding = embed_recordings(model, recordings)
+        whole = join_recordings(recordings)
+        neural = recordings[0].neural if len(recordings) == 1 else None
+        metrics = {
+            "goodness_of_fit_bits": goodness_of_fit(model),
+            **evaluate(embedding, whole, split, neural),
+        }
+        figure = draw(embedding, whole, model)
+        settings = config.model_dump(mode="json")
+        with archive.writing(folder):
+            archive.unseal(folder)
+            archive.write_figure(folder / archive.FIGURE, figure)
+            summary = write_outcome(folder, model, embedding, metrics, settings, recordings, began)
     return Run(folder, config, metrics, summary)
 
 
@@ -203,10 +209,10 @@ def train(
             seen[number] = replace(recording, segments=runs)
             start += len(recording)
     plan = sampling_plan(model, recordings)
-    longest = max(len(recording) for recording in seen)
-    if config.batch_size is not None and config.batch_size > longest:
+    fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
+    if config.batch_size is not None and config.batch_size > fewest:
         notify(
-            f"the batch size of {config.batch_size} exceeds the {longest} time steps at hand; "
+            f"the batch size of {config.batch_size} exceeds the {fewest} time steps to train on; "
             f"steps are then drawn more than once in a batch."
         )
     try:
@@ -222,7 +228,11 @@ def train(
 
 
 def _keep_interrupted(model: "CEBRA", folder: RunFolder, notify: Callable[[str], None]) -> None:
-    model.save(folder / archive.INTERRUPTED_MODEL)
+    try:
+        model.save(folder / archive.INTERRUPTED_MODEL)
+    except GrevyError as error:
+        notify(f"interrupted after step {model.n_steps_}; nothing could be kept: {error}")
+        return
     notify(
         f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so far is "
         f"kept in {folder / archive.INTERRUPTED_MODEL}; go on with "
@@ -284,6 +294,7 @@ def evaluate(
         manual's, present if a label is continuous. ``scores`` holds, for each label, ``random``
         and (if blocks were held out) ``blocked``, the latter with the baselines beside it.
     """
+    checked_embedding(embedding)
     inside = fitting_positions(whole.segments, 0, 1)
     metrics: dict[str, Any] = {}
     numbers = [label.values for label in whole.labels if label.kind == "continuous"]
@@ -377,7 +388,7 @@ def write_outcome(
     archive.write_results(folder, settings, metrics, embedding.shape)
     archive.write_bytes(folder / archive.SUMMARY, summary.encode())
     (folder / archive.INTERRUPTED_MODEL).unlink(missing_ok=True)
-    identity = run_id(settings, archive.data_checksum(recordings))
+    identity = run_id(settings, data_checksum(recordings))
     seconds = None if began is None else round(time.monotonic() - began, 3)
     archive.seal(folder, recordings, identity, seconds)
     return summary
@@ -479,11 +490,34 @@ def embed_file(
     model = CEBRA.load(
         model_path, weights_only=False if trust else None, map_location=resolve_device(device)
     )
-    if Path(data).exists() or Path(data).suffix:
+    encoder = _encoder(model, session)
+    if Path(data).is_file() or Path(data).suffix:
         recording = read_recording(data, neural=neural, segments=segments, trust=trust)
     else:
         recordings = catalog.load(data)
-        recording = recordings[session or 0]
-    embedding = model.transform(recording, session_id=session)
+        # A data set of one recording may be another day of any of the model's.
+        number = 0 if len(recordings) == 1 else session or 0
+        if number >= len(recordings):
+            raise GrevyError(f"--session {number}: {data} has {len(recordings)} recordings.")
+        recording = recordings[number]
+    embedding = model.transform(recording, session_id=encoder)
     archive.write_array(output, embedding)
     return embedding.shape[0], embedding.shape[1]
+
+
+def _encoder(model: "CEBRA", session: int | None) -> int | None:
+    """Return which encoder to use; None where the model has but one."""
+    count = model.num_sessions_
+    if count is None:
+        if session:
+            raise GrevyError(
+                f"--session {session}: the model was trained on one recording. Leave it out."
+            )
+        return None
+    if session is None or session >= count:
+        given = "none was chosen" if session is None else f"--session {session} is none of them"
+        raise GrevyError(
+            f"the model has {count} encoders, one for each recording that it was trained on, and "
+            f"{given}. Choose with --session, from 0 to {count - 1}."
+        )
+    return session

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.encoding import Encoder, prefers_sequence, receptive_field
+from grevy.encoding import Encoder, choose_mode, receptive_field
 from grevy.errors import GrevyError, Problems, unknown
+from grevy.layers import compile_network
 from grevy.masking import make_masks
 from grevy.recording import Array, Label, Recording
 from grevy.sampling import Conditional, SamplingPlan, make_sampler
@@ -72,6 +73,8 @@ def check_parameters(estimator: Any) -> None:
     for name in ("temperature", "learning_rate"):
         if not _is_positive(getattr(estimator, name)):
             problems.add(f"{name} is {getattr(estimator, name)!r}; expected a positive number.")
+    if not len(time_offsets(estimator.time_offsets)):
+        problems.add("time_offsets is empty; expected at least one whole number.")
     for value in time_offsets(estimator.time_offsets):
         if not _is_whole(value, 1):
             problems.add(f"time_offsets holds {value!r}; expected whole numbers of at least 1.")
@@ -93,6 +96,15 @@ def _check_combinations(estimator: Any, problems: Problems) -> None:
             f"delta={estimator.delta} has an effect with conditional='delta_normal' only, which is "
             f"{estimator.conditional!r}. Set one or drop the other."
         )
+    least = estimator.min_temperature
+    if estimator.temperature_mode == "auto" and least is not None:
+        if not _is_positive(least):
+            problems.add(f"min_temperature is {least!r}; expected a positive number or None.")
+        elif _is_positive(estimator.temperature) and estimator.temperature < least:
+            problems.add(
+                f"temperature {estimator.temperature} is below min_temperature {least}, where it "
+                f"cannot be learnt. Raise the one or lower the other."
+            )
     if estimator.distance == "cosine" and estimator.output_dimension == 1:
         problems.add(
             "output_dimension=1 with distance='cosine' leaves only the values -1 and 1. Use at "
@@ -168,7 +180,9 @@ def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPl
     """
     kinds = {label.kind for label in recordings[0].labels}
     has_classes, has_numbers = "discrete" in kinds, bool(kinds - {"discrete"})
-    asked = "delta_normal" if estimator.conditional == "delta" else estimator.conditional
+    asked: Conditional | None = estimator.conditional
+    if estimator.conditional == "delta":
+        asked = "delta_normal"
     if not kinds and asked not in (None, "time"):
         raise GrevyError(
             f"conditional={asked!r} needs a label, and none was given. Give one, or use "
@@ -194,6 +208,11 @@ def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPl
             "prior='uniform' draws classes equally often, but batch_size=None takes every time "
             "step once. Give a batch size, or drop the prior."
         )
+    if estimator.prior == "uniform" and not has_classes:
+        raise GrevyError(
+            "prior='uniform' draws classes equally often, but there is no discrete label. Give "
+            "one, or drop the prior."
+        )
     mixed = has_classes and has_numbers and estimator.batch_size is not None
     return SamplingPlan(
         conditional=conditional,
@@ -216,11 +235,18 @@ def fresh_state(
         models = [_new_model(estimator, recording.n_neurons) for recording in recordings]
     model = (nn.ModuleList(models) if several else models[0]).to(device)
     criterion = estimator._prepare_criterion().to(device)
-    optimizer = torch.optim.Adam(
-        itertools.chain(model.parameters(), criterion.parameters()),
-        lr=estimator.learning_rate,
-        **dict(estimator.optimizer_kwargs),
-    )
+    try:
+        optimizer = torch.optim.Adam(
+            itertools.chain(model.parameters(), criterion.parameters()),
+            lr=estimator.learning_rate,
+            **dict(estimator.optimizer_kwargs),
+        )
+    except (TypeError, ValueError) as error:
+        raise GrevyError(
+            f"optimizer_kwargs is {estimator.optimizer_kwargs!r}; expected pairs of a name and a "
+            f"value that torch.optim.Adam takes: {error}"
+        ) from error
+    use_fused(optimizer)
     name = "multi-session" if several else "single-session"
     extra: dict[str, Any] = {}
     if estimator.hybrid and not several:
@@ -231,6 +257,24 @@ def fresh_state(
         name, model=model, criterion=criterion, optimizer=optimizer, tqdm_on=False, **extra
     )
     return ModelState(model, solver, several, device, seed)
+
+
+def use_fused(optimizer: torch.optim.Optimizer) -> None:
+    """Make Adam take its step in one kernel; its state may come from a file."""
+    for group in optimizer.param_groups:
+        group.update(fused=True, foreach=None)
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if "step" in state:
+                state["step"] = torch.as_tensor(
+                    state["step"], dtype=torch.float32, device=parameter.device
+                )
+
+
+def without_fused(state: dict[str, Any]) -> dict[str, Any]:
+    """Return an optimiser's state as any Adam takes it."""
+    groups = [{**group, "fused": None} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
 
 
 def _new_model(estimator: Any, n_neurons: int) -> nn.Module:
@@ -329,17 +373,19 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
     plan = sampling_plan(estimator, recordings)
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
-    sequence = tuple(
-        prefers_sequence(len(recording), windows // len(models), left + right, model)
-        for recording, model in zip(recordings, models, strict=True)
+    networks = tuple(compile_network(model) for model in models)
+    modes = tuple(
+        choose_mode(len(recording), windows // len(models), left + right, model, network)
+        for recording, model, network in zip(recordings, models, networks, strict=True)
     )
     encoder = Encoder(
         models,
+        networks,
         tuple(_on_device(recording.neural, state.device) for recording in recordings),
         np.cumsum([0, *(len(recording) for recording in recordings)]),
         left,
         right,
-        sequence,
+        modes,
     )
     return Training(
         encoder,

@@ -71,8 +71,11 @@ class _InfoNCE(torch.autograd.Function):
     """Forward and gradient in one pass over chunks of references.
 
     The gradients are made in `forward`, while the similarities of a chunk are at hand; keeping
-    them for `backward` would need R x M numbers. With w_ij the softmax over j of phi(r_i, n_j):
-    for dot products dL/dr_i = b (sum_j w_ij n_j - p_i) / R and dL/dn_j = b sum_i w_ij r_i / R.
+    them for `backward` would need R x M numbers. With w_ij the softmax over j of phi(r_i, n_j), and
+    f = b (cosine) or 2 b (euclidean): dL/dr_i = f (sum_j w_ij n_j - p_i) / R, and
+    dL/dn_j = f sum_i w_ij r_i / R, to which euclidean adds -f n_j sum_i w_ij / R.
+
+    Small matrices lie as (D, M): a product with few rows is much faster than with few columns.
     """
 
     @staticmethod
@@ -85,67 +88,61 @@ class _InfoNCE(torch.autograd.Function):
         euclidean: bool,
         chunk: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        similarity = _euclidean if euclidean else _dot
+        if euclidean:  # distances do not see a common shift, rounding does
+            centre = negative.mean(dim=0)
+            reference, positive, negative = (x - centre for x in (reference, positive, negative))
+        n, factor = len(reference), scale * (2 if euclidean else 1)
+        columns = negative.T.contiguous()
+        # Euclidean: -b |n_j|^2 here; -b |r_i|^2 is the same for all j and added at the end.
+        bias = -scale * negative.square().sum(dim=1) if euclidean else None
         wanted = any(ctx.needs_input_grad)
-        n = len(reference)
-        grad_reference = torch.empty_like(reference)
-        grad_negative = torch.zeros_like(negative)
+        pulls = torch.empty_like(reference)  # sum_j w_ij n_j
+        pushes = torch.zeros_like(columns)  # sum_i w_ij r_i, as (D, M)
+        received = negative.new_zeros(len(negative))  # sum_i w_ij
         log_sums = reference.new_empty(n)
-        expected = reference.new_zeros(())  # sum_ij w_ij phi_ij / b, for the temperature
+        expected = reference.new_zeros(())  # sum_ij w_ij phi_ij
         for start in range(0, n, chunk):
-            rows = slice(start, start + chunk)
-            weights = similarity(reference[rows], negative)
-            plain = weights.clone() if ctx.needs_input_grad[3] else None
-            weights.mul_(scale)
-            highest = weights.amax(dim=1, keepdim=True)
-            weights.sub_(highest).exp_()
-            sums = weights.sum(dim=1, keepdim=True)
-            log_sums[rows] = (sums.log() + highest).squeeze(1)
+            rows = reference[start : start + chunk]
+            logits = _product(rows * factor, columns, bias)
+            weights = torch.softmax(logits, dim=1)
+            # The largest weight is 1 / sum_j exp(phi_ij - max): never 0, so its log is safe.
+            log_sums[start : start + chunk] = logits.amax(dim=1) - weights.amax(dim=1).log()
             if not wanted:
                 continue
-            weights.div_(sums)
-            if plain is not None:
-                expected += (weights * plain).sum()
-            torch.mm(weights, negative, out=grad_reference[rows])
-            grad_negative.addmm_(weights.T, reference[rows])
+            if ctx.needs_input_grad[3]:
+                expected += torch.dot(weights.view(-1), logits.view(-1))
+            pulls[start : start + chunk] = (columns @ weights.T).T
+            pushes.addmm_(rows.T.contiguous(), weights)
             if euclidean:
-                grad_negative.sub_(weights.sum(dim=0)[:, None] * negative)
+                received += weights.sum(dim=0)
         if euclidean:
+            own = -scale * reference.square().sum(dim=1)
+            log_sums += own
+            expected += own.sum()
             pair = -(reference - positive).square().sum(dim=1)
         else:
             pair = (reference * positive).sum(dim=1)
-        if wanted:
-            factor = scale / n * (2 if euclidean else 1)
-            # Euclidean: the terms -|r_i|^2 of positive and negatives cancel in dL/dr_i.
-            grad_reference.sub_(positive).mul_(factor)
-            grad_negative.mul_(factor)
-            away = reference - positive if euclidean else reference
-            grad_scale = (expected - pair.sum()) / n
-            ctx.save_for_backward(grad_reference, -factor * away, grad_negative, grad_scale)
         align, uniform = -(pair.mean() * scale), log_sums.mean()
+        if wanted:
+            share = factor / n
+            if euclidean:
+                pushes -= columns * received
+            away = reference - positive if euclidean else reference
+            ctx.save_for_backward(
+                (pulls - positive) * share,
+                -share * away,
+                pushes.T * share,
+                (expected / scale - pair.sum()) / n,
+            )
         ctx.mark_non_differentiable(align, uniform)
         return align + uniform, align, uniform
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _align: Tensor, _uniform: Tensor) -> tuple[Any, ...]:
-        reference, positive, negative, scale = ctx.saved_tensors
-        asked = ctx.needs_input_grad
-        return (
-            reference * grad if asked[0] else None,
-            positive * grad if asked[1] else None,
-            negative * grad if asked[2] else None,
-            scale * grad if asked[3] else None,
-            None,
-            None,
-        )
+        gradients = zip(ctx.saved_tensors, ctx.needs_input_grad, strict=False)
+        return (*(value * grad if asked else None for value, asked in gradients), None, None)
 
 
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    return x @ y.T
-
-
-def _euclidean(x: Tensor, y: Tensor) -> Tensor:
-    """Negative squared distances, never above 0 whatever the rounding."""
-    squares = x.square().sum(dim=1, keepdim=True) + y.square().sum(dim=1)
-    return torch.addmm(squares, x, y.T, beta=-1, alpha=2).clamp_(max=0)
+def _product(rows: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
+    return rows @ columns if bias is None else torch.addmm(bias, rows, columns)

@@ -4,6 +4,7 @@ Everything that trains, evaluates or draws takes these two objects and nothing l
 each later step can rely on finite numbers, matching lengths and a known kind of label.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -468,3 +469,17 @@ def bin_spikes(
         inside = bins[(bins >= 0) & (bins < n_bins)].astype(np.int64)
         counts[:, neuron] = np.bincount(inside, minlength=n_bins)
     return counts
+
+
+def data_checksum(recordings: Sequence[Recording]) -> str:
+    """Return the SHA-256 of what is trained on: neural data, labels and segments."""
+    digest = hashlib.sha256()
+    for recording in recordings:
+        digest.update(repr(recording.neural.shape).encode())
+        for start in range(0, len(recording), 65536):
+            digest.update(np.ascontiguousarray(recording.neural[start : start + 65536]).data)
+        digest.update(np.ascontiguousarray(recording.segments).data)
+        for label in recording.labels:
+            digest.update(repr((label.name, label.kind, label.period, label.classes)).encode())
+            digest.update(np.ascontiguousarray(label.values).data)
+    return digest.hexdigest()

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from grevy.encoding import Encoder, encode
+from grevy.errors import GrevyError
 from grevy.infonce import Distance, Loss, infonce
 from grevy.masking import Mask, hide
 from grevy.sampling import Batches, Sampler, draw
@@ -68,6 +69,19 @@ def chance_loss(n_negatives: int, hybrid: bool) -> float:
     return math.log(n_negatives) * (2 if hybrid else 1)
 
 
+class DivergedError(GrevyError):
+    """The loss is no longer a finite number; the weights are those of the step before."""
+
+    def __init__(self, step: int, loss: float, training: Training) -> None:
+        rate = training.optimizer.param_groups[0]["lr"]
+        super().__init__(
+            f"the loss became {loss} at step {step}. The likely cause is a learning rate that is "
+            f"too high ({rate:g}), a temperature that is too low "
+            f"({training.criterion.temperature:g}), or neural data of very large values. The model "
+            f"of the step before is kept."
+        )
+
+
 def weights_seed(seed: int) -> int:
     """Return the seed of the initial weights."""
     return _derived(seed, _WEIGHTS)
@@ -100,6 +114,8 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
         embedded = encode_batch(training, batch, noise + step)
         scale = inverse_temperature(training.criterion, embedded[0])
         loss = batch_loss(embedded, scale, training.distance)
+        if not loss.total.is_cuda and not math.isfinite(loss.total.item()):
+            raise DivergedError(step, loss.total.item(), training)
         training.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
@@ -154,31 +170,46 @@ def batch_loss(embedded: tuple[Tensor, ...], scale: Tensor, distance: Distance) 
 
 
 class Interruption:
-    """Whether the user has asked to stop."""
+    """Whether somebody has asked to stop, and how that ends the program.
+
+    Attributes
+    ----------
+    signal : int
+        Of the request; 0 if there was none.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.signal = 0
+
+    def raise_if_requested(self) -> None:
+        """End as Python ends on these signals; `finally` blocks and context managers still run."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal:
+            raise SystemExit(128 + self.signal)
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Turn Ctrl-C into a request that the loop meets between two steps.
+    """Turn Ctrl-C, and a batch system's SIGTERM, into a request met between two steps.
 
     Interrupting inside a step could leave weights, optimiser and record at different steps. A
-    second Ctrl-C interrupts at once. Outside the main thread nothing is changed.
+    second signal interrupts at once. Outside the main thread nothing is changed.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        interruption.requested = True
-        signal.signal(signal.SIGINT, previous)
+    def ask(number: int, _frame: FrameType | None) -> None:
+        interruption.signal = number
+        signal.signal(number, previous[signal.Signals(number)])
 
-    signal.signal(signal.SIGINT, ask)
+    for number in previous:
+        signal.signal(number, ask)
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
