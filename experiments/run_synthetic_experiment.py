@@ -168,9 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _, _, dataset = load_synthetic_data(settings.dataset or "")
         model = train_cebra_model(dataset, None, options)
         output = setup_directories(settings.output_dir)
-        archive.unseal(archive.RunFolder(output))
-        embedding, metrics = evaluate_embedding(model, dataset, None, output, settings.holdout)
-        resolved = {**settings.model_dump(mode="json"), "seed": model.seed_}
+        folder = archive.RunFolder(output)
+        with archive.writing(folder):
+            archive.unseal(folder)
+            embedding, metrics = evaluate_embedding(model, dataset, None, output, settings.holdout)
+        settled = {"seed": model.seed_, "device": model.device_}
+        resolved = {**settings.model_dump(mode="json"), **settled}
         save_results(model, embedding, metrics, resolved, output, dataset)
     except GrevyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -179,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     print("\n".join(describe_metrics(metrics)))
-    for name, path in output_paths(archive.RunFolder(output)).items():
+    for name, path in output_paths(folder).items():
         print(f"{name}: {path}")
     return 0
 

@@ -1,6 +1,7 @@
 """The `grevy` command: parsing only. Everything heavy is imported by the command that needs it."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,14 +56,17 @@ def _said_plainly() -> Iterator[None]:
     """End a user's mistake in one message and exit code 2, Ctrl-C in 130; a bug shows itself."""
     try:
         yield
+        sys.stdout.flush()
     except GrevyError as error:
         print(f"grevy: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("grevy: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        # Python flushes once more on its way out, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def _notify(message: str) -> None:
@@ -135,13 +139,15 @@ def run(
         if name not in ("config", "overwrite", "quiet", "json_") and value is not None
     }
     with _said_plainly():
-        from grevy.config import make_config, read_config
+        from grevy.config import FILE_ONLY, make_config, read_config
         from grevy.experiment import run_experiment
 
         settings = read_config(config) if config else {}
-        for one, other in (("dataset", "data"), ("data", "dataset")):
-            if one in given:
-                settings.pop(other, None)
+        # Another source than the file's takes its place, keys and all.
+        replaced = {"dataset": ("data", *FILE_ONLY), "data": ("dataset",)}
+        for source, others in replaced.items():
+            for name in others if source in given else ():
+                settings.pop(name, None)
         settings.update(given)
         if settings.get("batch_size") == 0:
             settings["batch_size"] = None
@@ -229,9 +235,10 @@ def generate(
         from grevy.synthetic import generate as make
 
         folder = save_path or catalog.cache_directories()[0] / "synthetic"
-        for each in noise or NOISES:
+        # All are made before any is written, so that a mistake leaves nothing behind.
+        for each, made in [(each, make(each, seed, length, neurons)) for each in noise or NOISES]:
             path = folder / f"continuous_label_{each}.jl"
-            write(make(each, seed, length, neurons), path)
+            write(made, path)
             print(path)
 
 

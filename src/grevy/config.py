@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,8 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from grevy.errors import GrevyError, Problems, unknown
 
-# Settings that say where and how loudly, not what: they do not enter the run's identity.
-_INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust"})
+# Settings that say where, not what: they do not enter the run's identity. What a data file holds
+# does, wherever it lies.
+_INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
+
+# Settings that belong to a data file, not to a data set.
+FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
 
 
 class RunConfig(BaseModel):
@@ -51,10 +57,10 @@ class RunConfig(BaseModel):
     device: str = "auto"
     output_dir: str = "results/run"
 
-    @field_validator("time_offsets", mode="before")
+    @field_validator("time_offsets", "label", "imports", mode="before")
     @classmethod
-    def _one_offset_is_a_list(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | str) else value
 
     @field_validator("time_offsets")
     @classmethod
@@ -69,8 +75,7 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "give either --dataset NAME (`grevy datasets` lists them) or --data FILE"
             )
-        file_only = ("neural", "label", "period", "segments", "sampling_rate")
-        given = ["--" + name.replace("_", "-") for name in file_only if getattr(self, name)]
+        given = ["--" + name.replace("_", "-") for name in FILE_ONLY if getattr(self, name)]
         if self.dataset is not None and given:
             raise ValueError(f"{', '.join(given)} belong to --data FILE, not to --dataset")
         return self
@@ -107,8 +112,8 @@ def _explained(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return f"{message}."
-    name = str(error["loc"][0])
-    return f"--{name.replace('_', '-')} is {error['input']!r}: {message}."
+    name = str(error["loc"][0]).replace("_", "-").replace("imports", "import")
+    return f"--{name} is {reprlib.repr(error['input'])}: {message}."
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise GrevyError(
             f"configuration {path} cannot be read: {error.strerror}. Give the path of a YAML file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99, too
         reason = " ".join(str(error).split())
         raise GrevyError(f"configuration {path} is not valid YAML: {reason}") from error
     if not isinstance(settings, dict):
@@ -137,8 +142,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def config_text(settings: Mapping[str, Any]) -> str:
-    """Return settings as YAML."""
+    """Return settings as YAML, which reads back as the same settings."""
     text: str = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML; they survive as escapes only
+        text = yaml.safe_dump(dict(settings), sort_keys=False)
     return text
 
 
