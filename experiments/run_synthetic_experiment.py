@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from grevy import CEBRA, GrevyError, Recording, archive, catalog
+from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, make_config
 from grevy.experiment import (
     describe_metrics,
@@ -50,6 +51,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--seed", type=int, help="drawn and recorded if left out")
     parser.add_argument("--holdout", type=float, default=0.0, help="fraction held out in blocks")
     parser.add_argument("--output-dir", default="./results/synthetic_experiment")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run")
     return parser.parse_args(arguments)
 
@@ -86,14 +88,17 @@ def load_synthetic_data(dataset_name: str) -> tuple[Neural, Labels, Any]:
     )
 
 
-def train_cebra_model(neural: Neural, labels: Labels, config: dict[str, Any]) -> CEBRA:
+def train_cebra_model(
+    neural: Neural, labels: Labels, config: dict[str, Any], resume: bool = False
+) -> CEBRA:
     """Train a model as `config` says: settings of `grevy.config.RunConfig`, by name."""
     settings = make_config({"dataset": "arrays", "holdout": 0.0, **config})
     print("\n".join(f"{name}: {value}" for name, value in config.items()))
     recordings = _recordings(neural, labels)
     model = make_model(settings, verbose=True)
     split = holdout_split(model, recordings, settings.holdout)
-    train(model, recordings, split, settings, archive.RunFolder(Path(settings.output_dir)), _say)
+    checkpoints = _checkpoints(config["output_dir"]) if "output_dir" in config else None
+    train(model, recordings, split, settings, checkpoints, resume, _say)
     return model
 
 
@@ -155,18 +160,22 @@ def _labelled(embedding: np.ndarray[Any, Any], labels: Labels) -> Recording:
     return _recordings(embedding, labels)[0]
 
 
+def _checkpoints(output_dir: str | Path) -> Checkpoints:
+    return Checkpoints(Path(output_dir) / archive.CHECKPOINTS)
+
+
 def _say(message: str) -> None:
     print(message, file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parse_arguments(arguments))
-    overwrite = options.pop("overwrite")
+    overwrite, resume = options.pop("overwrite"), options.pop("resume")
     try:
         archive.open_folder(options["output_dir"], overwrite)
         settings = make_config(options)
         _, _, dataset = load_synthetic_data(settings.dataset or "")
-        model = train_cebra_model(dataset, None, options)
+        model = train_cebra_model(dataset, None, options, resume)
         output = setup_directories(settings.output_dir)
         folder = archive.RunFolder(output)
         with archive.writing(folder):
@@ -175,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settled = {"seed": model.seed_, "device": model.device_}
         resolved = {**settings.model_dump(mode="json"), **settled}
         save_results(model, embedding, metrics, resolved, output, dataset)
+        _checkpoints(output).prune(keep=0)
     except GrevyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -234,7 +234,7 @@ class TestVerify:
         (copy / "models" / "other.pt").write_bytes(b"x")
         assert archive.verify(copy) == ["models/other.pt: not in the manifest"]
 
-    @pytest.mark.parametrize("name", ["notes.txt", "logs/.hidden", archive.INTERRUPTED_MODEL])
+    @pytest.mark.parametrize("name", ["notes.txt", "logs/.hidden"])
     def test_what_is_no_part_of_a_run_is_left_alone(self, copy, name):
         (copy / name).write_bytes(b"x")
         assert archive.verify(copy) == []
@@ -472,7 +472,7 @@ def test_a_run_written_over_is_unsealed_until_it_is_whole(copy, model, recording
     assert archive.verify(copy) == []
 
 
-def test_a_run_that_starts_over_drops_the_interrupted_model(tmp_path):
+def test_a_run_that_starts_over_drops_old_checkpoints(tmp_path):
     settings = {
         "dataset": "demo-continuous",
         "max_iterations": 2,
@@ -482,7 +482,8 @@ def test_a_run_that_starts_over_drops_the_interrupted_model(tmp_path):
         "output_dir": str(tmp_path / "run"),
     }
     folder = archive.open_folder(tmp_path / "run")
-    (folder / archive.INTERRUPTED_MODEL).write_bytes(b"of the last attempt")
+    (folder / archive.CHECKPOINTS).mkdir()
+    (folder / archive.CHECKPOINTS / "step_000999999.pt").write_bytes(b"of the last attempt")
     done = run_experiment(make_config(settings), verbose=False)
-    assert not (done.folder / archive.INTERRUPTED_MODEL).exists()
+    assert not (done.folder / archive.CHECKPOINTS).exists()
     assert set(tree(folder.root)) == {*WRITTEN, archive.MANIFEST}

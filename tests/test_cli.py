@@ -320,10 +320,6 @@ BAD = {
         flags("--holdout", "0.2", "--time-offsets", "50"),
         ["too few for a time-blocked holdout", "Give at least"],
     ),
-    "training that diverges": (
-        flags("--learning-rate", "1e30"),
-        ["nan|NaN", "learning rate"],
-    ),
     # Configuration
     "no configuration": (alone("--config", "FOLDER/none.yaml"), ["none.yaml cannot be read"]),
     "unknown setting": (
@@ -359,6 +355,18 @@ def test_bad_input(case, words, tmp_path, arrays, earlier, grevy_run, monkeypatc
     assert tree(earlier) == before
     assert archive.verify(archive.RunFolder(earlier)) == []
     assert set(tmp_path.rglob("*")) == given
+
+
+def test_training_that_diverges_keeps_the_last_good_model(tmp_path, arrays, earlier, grevy_run):
+    (tmp_path / "input").mkdir()
+    arguments = ["run", *QUICK, *flags("--learning-rate", "1e30")(tmp_path / "input", arrays)]
+    before = tree(earlier)
+    code, out, err = grevy_run(*arguments, "--output-dir", earlier, "--overwrite")
+    assert (code, out) == (2, "")
+    assert "learning rate that is too high" in wide(err)
+    (kept,) = (earlier / archive.CHECKPOINTS).iterdir()
+    assert np.isfinite(grevy.CEBRA.load(kept).transform(arrays["spikes"])).all()
+    assert {name: bits for name, bits in tree(earlier).items() if name in before} == before
 
 
 def a_file(path):
@@ -430,7 +438,7 @@ def test_unusual_input_works_and_is_told(changes, given, words, tmp_path, arrays
 
 
 class TestAFullDisk:
-    @pytest.mark.parametrize("number", [1, 4, 9])
+    @pytest.mark.parametrize("number", [2, 5, 10])  # 1 is the checkpoint, which a run can spare
     def test_a_new_run(self, number, data, tmp_path, grevy_run, monkeypatch):
         calls = []
 
@@ -540,23 +548,35 @@ def test_ctrl_c_in_training(data, earlier, tmp_path, arrays):
     said = " ".join(terminal.text.split())
     assert "Traceback" not in said
     assert re.search(r"interrupted after step \d+ of 100000000", said)
-    kept = earlier / archive.INTERRUPTED_MODEL
+    (kept,) = (earlier / archive.CHECKPOINTS).iterdir()
     assert str(kept) in terminal.text
-    assert "partial_fit" in said
-    assert "run the same command again" in said
+    assert "--resume to go on" in said
     left = tree(earlier)
-    left.pop(archive.INTERRUPTED_MODEL)
+    left.pop(kept.relative_to(earlier).as_posix())
     assert left == before  # the earlier run is as it was
     assert archive.verify(archive.RunFolder(earlier)) == []
     for library in (grevy.CEBRA, cebra.CEBRA):
         embedding = library.load(kept).transform(arrays["spikes"])
         assert embedding.shape == (200, 3)
         assert np.isfinite(embedding).all()
-    model = grevy.CEBRA.load(kept)
-    steps = model.n_steps_
-    model.max_iterations = 2
-    model.verbose = False
-    assert model.partial_fit(arrays["spikes"], arrays["pos"]).n_steps_ == steps + 2
+
+
+def test_resume_goes_on_to_the_same_bits(data, tmp_path):
+    common = ["run", *QUICK, "--data", data, "--neural", "spikes", "--label", "pos"]
+    common += ["--max-iterations", "4000", "--seed", "1"]
+    terminal = Terminal([*common, "--output-dir", "cut"], tmp_path)
+    terminal.read_until(r"[1-9]\d*/4000")
+    os.kill(terminal.process.pid, signal.SIGTERM)
+    assert terminal.end() == 128 + signal.SIGTERM
+    assert list((tmp_path / "cut" / archive.CHECKPOINTS).iterdir())
+    for folder, more in (("cut", ["--resume"]), ("whole", [])):
+        terminal = Terminal([*common, "--output-dir", folder, *more], tmp_path)
+        assert terminal.end() == 0, terminal.text
+        assert not (tmp_path / folder / archive.CHECKPOINTS).exists()
+    cut, whole = (
+        (tmp_path / folder / archive.EMBEDDING).read_bytes() for folder in ("cut", "whole")
+    )
+    assert cut == whole
 
 
 def test_ctrl_c_before_training(tmp_path):

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from grevy import archive, synthetic
-from grevy.archive import RunFolder
 from grevy.config import make_config, read_config
 from grevy.errors import GrevyError
 from grevy.experiment import (
@@ -60,7 +59,7 @@ def trained(recordings, settings, tmp_path):
     model = make_model(config, verbose=False)
     split = holdout_split(model, recordings, config.holdout)
     said = []
-    train(model, recordings, split, config, RunFolder(tmp_path), said.append)
+    train(model, recordings, split, config, None, False, said.append)
     return model, split, said
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODEL = "models/cebra_model.pt"
-INTERRUPTED_MODEL = "models/interrupted_model.pt"
+CHECKPOINTS = "checkpoints"
 EMBEDDING = "embeddings/embedding.npy"
 FIGURE = "figures/embedding_visualization.png"
 RESULTS = "logs/experiment_results.jl"
@@ -214,9 +214,7 @@ def _own_files(folder: RunFolder) -> list[str]:
     return [
         path.relative_to(folder.root).as_posix()
         for path in paths
-        if path.is_file()
-        and not path.name.startswith(".")
-        and path != folder / INTERRUPTED_MODEL  # of a later attempt, and no part of this run
+        if path.is_file() and not path.name.startswith(".")
     ]
 
 

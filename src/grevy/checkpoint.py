@@ -46,7 +46,7 @@ class Checkpoints:
         """Remove all but the newest; the folder too if nothing is left."""
         for path in self.newest()[keep:]:
             path.unlink(missing_ok=True)
-        if not keep and self.folder.is_dir():
+        if not keep and self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
 

@@ -23,6 +23,9 @@ app = typer.Typer(
 
 DATA, MODEL, SAMPLING, OUTPUT = "Data", "Model and training", "Sampling", "Output"
 
+# Flags of `grevy run` that do not decide its result.
+_NOT_SETTINGS = ("config", "overwrite", "resume", "checkpoint_minutes", "quiet", "json_")
+
 Imports = Annotated[
     list[str] | None,
     typer.Option(
@@ -126,6 +129,10 @@ def run(
         Path | None, _output("YAML file of these settings; flags win over it.")
     ] = None,
     output_dir: Annotated[str | None, _output("Default results/run.")] = None,
+    resume: Annotated[bool, _output("Go on with an interrupted run in the folder.")] = False,
+    checkpoint_minutes: Annotated[
+        float, _output("How often training is kept in the folder. Default 1.")
+    ] = 1.0,
     overwrite: Annotated[bool, _output("Replace a finished run in the folder.")] = False,
     quiet: Annotated[bool, _output("Print only errors.")] = False,
     json_: Annotated[
@@ -136,7 +143,7 @@ def run(
     given = {
         name: value
         for name, value in locals().items()
-        if name not in ("config", "overwrite", "quiet", "json_") and value is not None
+        if name not in _NOT_SETTINGS and value is not None
     }
     with _said_plainly():
         from grevy.config import FILE_ONLY, make_config, read_config
@@ -154,6 +161,8 @@ def run(
         done = run_experiment(
             make_config(settings),
             overwrite=overwrite,
+            resume=resume,
+            checkpoint_minutes=checkpoint_minutes,
             verbose=not quiet,
             notify=_notify if not quiet else lambda _message: None,
         )

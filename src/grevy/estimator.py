@@ -43,7 +43,7 @@ from grevy.progress import training_progress
 from grevy.recording import Recording, data_checksum, make_recording
 from grevy.sampling import PriorKind, fitting_positions
 from grevy.sessions import gather_recordings
-from grevy.training import chance_loss, interruptible, run
+from grevy.training import DivergedError, chance_loss, interruptible, run
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a checkpoint.
 _OWN_PARAMETERS = ("seed", "prior", "num_negatives")
@@ -82,10 +82,11 @@ class _Hook:
 class _Saver:
     """Writes the checkpoints of one training."""
 
-    def __init__(self, checkpoints: Checkpoints, data_checksum: str) -> None:
+    def __init__(self, checkpoints: Checkpoints, data_checksum: str, resume: bool) -> None:
         self.checkpoints = checkpoints
         self.data_checksum = data_checksum
         self._written = time.monotonic()
+        self._goes_on = resume
 
     def is_due(self, done: int) -> bool:
         steps, minutes = self.checkpoints.steps, self.checkpoints.minutes
@@ -95,9 +96,19 @@ class _Saver:
         )
 
     def save(self, model: "CEBRA") -> None:
+        if not self._goes_on:  # what is left of a training that is now started over
+            self.checkpoints.prune(keep=0)
+            self._goes_on = True
         model.save(self.checkpoints.path(model.n_steps_))
         self.checkpoints.prune()
         self._written = time.monotonic()
+
+    def save_last(self, model: "CEBRA") -> None:
+        """Save as the training ends, for whatever reason: a failure must not hide the reason."""
+        try:
+            self.save(model)
+        except GrevyError as error:
+            warnings.warn(f"no checkpoint could be kept: {error}", stacklevel=2)
 
 
 class CEBRA(cebra.CEBRA):  # type: ignore[misc]
@@ -247,7 +258,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             Runs (S, 2) or identifiers (T,) that no window and no pair leaves; a list of them for
             several recordings.
         checkpoints : Checkpoints, optional
-            Where and how often to keep the training, and once more if it is cut off.
+            Where and how often to keep the training, and once more as it ends or is cut off.
         resume : bool
             Go on from the newest checkpoint there, if there is one, to the same bits as a
             training that was never cut off. Parameters (but device and `max_iterations`) and
@@ -272,7 +283,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         if adapt and cebra_checks.check_fitted(self):
             state = adapted_state(self, recordings, several)
             return self._train(state, recordings, y, 0, self.max_adapt_iterations, hook)
-        saver = None if checkpoints is None else _Saver(checkpoints, data_checksum(recordings))
+        saver = None
+        if checkpoints is not None:
+            saver = _Saver(checkpoints, data_checksum(recordings), resume)
         loaded = self._resumed(saver, several) if resume and saver is not None else None
         if loaded is not None:
             state, first = loaded
@@ -526,6 +539,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
 
         def keep() -> None:
             _keep_history(state.solver, pending)
+            _cut_history(state.solver, done)
             self._keep(state, recordings, y, done)
             self.chance_ = training.chance
             self.data_checksum_ = saver.data_checksum if saver else None
@@ -548,10 +562,13 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                         keep()
                         saver.save(self)
                     interruption.raise_if_requested()
+        except DivergedError as error:
+            done = error.step
+            raise
         finally:
             keep()
-            if saver is not None and done < last:
-                saver.save(self)
+            if saver is not None:
+                saver.save_last(self)
             for parameter in state.model.parameters():
                 parameter.requires_grad_(True)  # `adapt` had frozen some
         return self
@@ -580,6 +597,13 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
 
 def _loss_of(record: Tensor) -> float:
     return float(record[0])
+
+
+def _cut_history(solver: Any, steps: int) -> None:
+    """Forget what was recorded after `steps` steps, if the model was put back."""
+    del solver.history[steps:]
+    for values in solver.log.values():
+        del values[steps:]
 
 
 def _keep_history(solver: Any, pending: list[Tensor]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from grevy import archive
 from grevy.archive import RunFolder
+from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
 from grevy.decoding import (
     checked_embedding,
@@ -60,6 +61,8 @@ def run_experiment(
     config: RunConfig,
     *,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_minutes: float = 1.0,
     verbose: bool = True,
     notify: Callable[[str], None] = lambda _message: None,
 ) -> Run:
@@ -70,6 +73,10 @@ def run_experiment(
     config : RunConfig
     overwrite : bool
         Whether a finished run in the output folder may be replaced.
+    resume : bool
+        Go on from the checkpoints that an unfinished run left in the output folder, if any.
+    checkpoint_minutes : float
+        How often training is kept there.
     verbose : bool
         Show progress on standard error.
     notify : callable
@@ -79,8 +86,8 @@ def run_experiment(
     ------
     GrevyError
         If settings or data are unusable, or the folder cannot be written.
-    KeyboardInterrupt
-        After Ctrl-C in training; the model so far is kept in the folder.
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C or SIGTERM; the training so far is kept in the folder.
     """
     began = time.monotonic()
     with archive.opened(config.output_dir, overwrite) as folder:
@@ -88,7 +95,8 @@ def run_experiment(
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout)
         notify(describe_data(recordings))
-        config = train(model, recordings, split, config, folder, notify)
+        checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
+        config = train(model, recordings, split, config, checkpoints, resume, notify)
         embedding = embed_recordings(model, recordings)
         whole = join_recordings(recordings)
         neural = recordings[0].neural if len(recordings) == 1 else None
@@ -102,6 +110,7 @@ def run_experiment(
             archive.unseal(folder)
             archive.write_figure(folder / archive.FIGURE, figure)
             summary = write_outcome(folder, model, embedding, metrics, settings, recordings, began)
+        checkpoints.prune(keep=0)
     return Run(folder, config, metrics, summary)
 
 
@@ -194,7 +203,8 @@ def train(
     recordings: Sequence[Recording],
     split: Split | None,
     config: RunConfig,
-    folder: RunFolder,
+    checkpoints: Checkpoints | None,
+    resume: bool,
     notify: Callable[[str], None],
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
@@ -216,28 +226,19 @@ def train(
             f"steps are then drawn more than once in a batch."
         )
     try:
-        model.fit(seen if len(seen) > 1 else seen[0])
-    except KeyboardInterrupt:
-        if hasattr(model, "n_steps_"):
-            _keep_interrupted(model, folder, notify)
+        model.fit(seen if len(seen) > 1 else seen[0], checkpoints=checkpoints, resume=resume)
+    except (KeyboardInterrupt, SystemExit):
+        kept = checkpoints.newest() if checkpoints else []
+        if kept:
+            notify(
+                f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so "
+                f"far is kept in {kept[0]}; run the same command with --resume to go on."
+            )
         raise
     settled = {"seed": model.seed_, "device": model.device_, "prior": plan.prior}
     if plan.conditional != "discrete":
         settled["conditional"] = plan.conditional
     return config.model_copy(update=settled)
-
-
-def _keep_interrupted(model: "CEBRA", folder: RunFolder, notify: Callable[[str], None]) -> None:
-    try:
-        model.save(folder / archive.INTERRUPTED_MODEL)
-    except GrevyError as error:
-        notify(f"interrupted after step {model.n_steps_}; nothing could be kept: {error}")
-        return
-    notify(
-        f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so far is "
-        f"kept in {folder / archive.INTERRUPTED_MODEL}; go on with "
-        f"grevy.CEBRA.load(...).partial_fit(...), or run the same command again to start over."
-    )
 
 
 def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
@@ -387,7 +388,6 @@ def write_outcome(
     archive.write_history(folder / archive.HISTORY, model.solver_.log)
     archive.write_results(folder, settings, metrics, embedding.shape)
     archive.write_bytes(folder / archive.SUMMARY, summary.encode())
-    (folder / archive.INTERRUPTED_MODEL).unlink(missing_ok=True)
     identity = run_id(settings, data_checksum(recordings))
     seconds = None if began is None else round(time.monotonic() - began, 3)
     archive.seal(folder, recordings, identity, seconds)

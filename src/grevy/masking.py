@@ -6,6 +6,7 @@ steps. One of the given kinds, and one of its ratios, is chosen for each step.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,10 +50,17 @@ def make_masks(masking_kwargs: Sequence[tuple[str, object]] | None) -> tuple[Mas
     GrevyError
         If a kind is unknown or a value is out of range.
     """
+    try:
+        pairs = dict(masking_kwargs or ())
+    except (TypeError, ValueError) as error:
+        raise GrevyError(
+            f"masking_kwargs is {masking_kwargs!r}; expected pairs of a kind and its value, such "
+            f"as (('RandomNeuronMask', 0.3),)."
+        ) from error
     masks = []
-    for kind, value in masking_kwargs or ():
+    for kind, value in pairs.items():
         if kind not in KINDS:
-            raise unknown("mask", kind, KINDS)
+            raise unknown("mask", str(kind), KINDS)
         masks.append(_time_block(value) if kind == "TimeBlockMask" else Mask(kind, _ratios(value)))
     return tuple(masks)
 
@@ -71,8 +79,7 @@ def _ratios(value: object) -> tuple[float, ...]:
     elif isinstance(value, list):
         ratios = value
     elif isinstance(value, tuple) and len(value) == 3:
-        lowest, highest, step = value
-        ratios = [r for r in np.arange(lowest, highest + step, step).tolist() if 0 < r < 1]
+        ratios = _spaced(*value)
     else:
         ratios = []
     if not ratios or not all(isinstance(r, float) and 0 < r < 1 for r in ratios):
@@ -81,6 +88,15 @@ def _ratios(value: object) -> tuple[float, ...]:
             f"(lowest, highest, step)."
         )
     return tuple(ratios)
+
+
+def _spaced(lowest: Any, highest: Any, step: Any) -> list[float]:
+    """Ratios from lowest to highest, both included; none if that makes no sense."""
+    numbers = all(isinstance(x, (int, float)) for x in (lowest, highest, step))
+    if not (numbers and 0 <= lowest < highest <= 1 and step > 0):
+        return []
+    count = int((highest - lowest) / step + 1e-9) + 1  # 0.3 / 0.1 falls just short of 3
+    return [r for r in (lowest + step * np.arange(count)).tolist() if 0 < r < 1]
 
 
 def hide(windows: Tensor, masks: Sequence[Mask], generator: torch.Generator) -> Tensor:

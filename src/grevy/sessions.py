@@ -37,11 +37,16 @@ def gather_recordings(
     GrevyError
         If lengths, kinds or numbers of labels do not fit together.
     """
-    several = isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_session, X))
-    if not several:
+    sessions = list(map(_is_session, X)) if isinstance(X, (list, tuple)) else []
+    if not any(sessions):
         return (_recording(X, y, segments, "fit"),), False
-    if any(isinstance(labels, Label) or len(labels) != len(X) for labels in y):
-        counts = [len(labels) for labels in y]
+    if not all(sessions):
+        raise GrevyError(
+            f"fit: entry {sessions.index(False)} of the list of recordings is none. Give each "
+            f"recording as a (T, N) array, time first."
+        )
+    counts = [_count(labels) for labels in y]
+    if any(count != len(X) for count in counts):
         raise GrevyError(
             f"fit: {len(X)} recordings but labels for {counts}. Give each label as a list with one "
             f"array for each recording."
@@ -62,6 +67,11 @@ def gather_recordings(
 
 def _is_session(x: Any) -> bool:
     return isinstance(x, Recording) or getattr(x, "ndim", 0) == 2
+
+
+def _count(labels: Any) -> int:
+    """For how many recordings labels were given; a lone `Label` is no list of them."""
+    return len(labels) if hasattr(labels, "__len__") and not isinstance(labels, Label) else 0
 
 
 def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recording:

@@ -5,6 +5,7 @@ share one generator, seeded by both. A training that stops after any step and go
 therefore meets the same batches as one that never stopped, and no generator has to be saved.
 """
 
+import copy
 import math
 import signal
 import threading
@@ -70,16 +71,49 @@ def chance_loss(n_negatives: int, hybrid: bool) -> float:
 
 
 class DivergedError(GrevyError):
-    """The loss is no longer a finite number; the weights are those of the step before."""
+    """The loss is no longer a finite number; the model has been put back to `step`.
 
-    def __init__(self, step: int, loss: float, training: Training) -> None:
+    Attributes
+    ----------
+    step : int
+        Steps that the model has after it was put back.
+    """
+
+    def __init__(self, at: int, step: int, training: Training) -> None:
         rate = training.optimizer.param_groups[0]["lr"]
         super().__init__(
-            f"the loss became {loss} at step {step}. The likely cause is a learning rate that is "
-            f"too high ({rate:g}), a temperature that is too low "
+            f"the loss is not a finite number at step {at}. The likely cause is a learning rate "
+            f"that is too high ({rate:g}), a temperature that is too low "
             f"({training.criterion.temperature:g}), or neural data of very large values. The model "
-            f"of the step before is kept."
+            f"is put back to step {step}."
         )
+        self.step = step
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Weights that were seen to give a finite loss, and the optimiser's state with them."""
+
+    step: int
+    weights: tuple[Tensor, ...]
+    optimizer: dict[str, Any]
+
+    @staticmethod
+    def take(step: int, optimizer: torch.optim.Optimizer) -> "Snapshot":
+        """Copy the state before the update of `step`."""
+        weights = tuple(p.detach().clone() for p in _parameters(optimizer))
+        return Snapshot(step, weights, copy.deepcopy(optimizer.state_dict()))
+
+    def put_back(self, optimizer: torch.optim.Optimizer) -> None:
+        """Undo everything since the snapshot."""
+        with torch.no_grad():
+            for parameter, weights in zip(_parameters(optimizer), self.weights, strict=True):
+                parameter.copy_(weights)
+        optimizer.load_state_dict(self.optimizer)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def weights_seed(seed: int) -> int:
@@ -106,16 +140,27 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     record : Tensor of shape (4,)
         Total loss, its positive and its negative part, and the temperature; on the training's
         device, so that nothing waits for it.
+
+    Raises
+    ------
+    DivergedError
+        If the loss is no longer finite.
     """
     noise = _derived(training.seed, _STEPS)
+    snapshot = Snapshot.take(first, training.optimizer)
     for step, batch in batches(training.sampler, training.seed, first, last):
         # Dropout and users' models draw from torch's own generator.
         torch.manual_seed(noise + step)
         embedded = encode_batch(training, batch, noise + step)
         scale = inverse_temperature(training.criterion, embedded[0])
         loss = batch_loss(embedded, scale, training.distance)
-        if not loss.total.is_cuda and not math.isfinite(loss.total.item()):
-            raise DivergedError(step, loss.total.item(), training)
+        # Looking at the loss makes a GPU wait: there only now and then.
+        looked = step % BLOCK == 0 or not loss.total.is_cuda
+        if looked and not math.isfinite(loss.total.item()):
+            snapshot.put_back(training.optimizer)
+            raise DivergedError(step, snapshot.step, training)
+        if step % BLOCK == 0:
+            snapshot = Snapshot.take(step, training.optimizer)
         training.optimizer.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()

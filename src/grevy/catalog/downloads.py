@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from grevy.errors import GrevyError
 from grevy.atomic import whole_file
+from grevy.errors import GrevyError
 
 CHUNK = 2**16
 PATIENCE = 30  # a download may take this many times the longest silence that is allowed
