@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import grevy
-from grevy.checkpoint import Checkpoints
+from grevy import Checkpoints
 
 # Trains with a checkpoint every few steps, goes on from what is there, and writes the embedding.
 PROGRAM = """
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import grevy
-from grevy.checkpoint import Checkpoints
+from grevy import Checkpoints
 
 folder, output = Path(sys.argv[1]), Path(sys.argv[2])
 rng = np.random.default_rng(0)

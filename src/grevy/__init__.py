@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grevy.catalog import load
+    from grevy.checkpoint import Checkpoints
     from grevy.errors import GrevyError
     from grevy.estimator import CEBRA
     from grevy.recording import Label, Recording, circular, continuous, discrete
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CEBRA",
+    "Checkpoints",
     "GrevyError",
     "Label",
     "Recording",
@@ -27,6 +29,7 @@ __all__ = [
 
 _HOME = {
     "CEBRA": "estimator",
+    "Checkpoints": "checkpoint",
     "GrevyError": "errors",
     "Label": "recording",
     "Recording": "recording",

@@ -1,0 +1,248 @@
+"""How a model is applied: windows, sequence and chunks give one and the same embedding."""
+
+import cebra.models
+import numpy as np
+import pytest
+import torch
+
+from grevy.encoding import (
+    Encoder,
+    choose_mode,
+    embed,
+    encode,
+    is_convolutional,
+    merge_windows,
+    receptive_field,
+)
+from grevy.layers import compile_network
+
+# Of the families that differ by a number in their name alone, a few members.
+FAMILIES = ("-clip-", "-v2-", "-resnet-")
+FEW = (
+    "offset1-model-mse-clip-10-5",
+    "offset1-model-mse-v2-4layers-tanh",
+    "offset1-model-mse-v2-1layers",
+    "offset1-model-mse-resnet-4layers",
+    "offset1-model-mse-resnet-2layers-tanh",
+)
+TRAINABLE = [
+    name
+    for name in cebra.models.get_options()
+    if "supervised" not in name and (name in FEW or not any(f in name for f in FAMILIES))
+]
+RESAMPLING = [name for name in TRAINABLE if "sample" in name]
+PLAIN = [name for name in TRAINABLE if name not in RESAMPLING]
+WHOLE = np.array([[0, 60]])
+
+
+def make_model(name, neurons=5, seed=0):
+    torch.manual_seed(seed)
+    return cebra.models.init(name, num_neurons=neurons, num_units=8, num_output=3).eval()
+
+
+def make_neural(length=60, neurons=5, seed=0):
+    return np.random.default_rng(seed).normal(size=(length, neurons)).astype(np.float32)
+
+
+def windows_by_hand(neural, positions, left, right):
+    """(Q, N, W), one slice after the other."""
+    rows = [neural[t - left : t + right].T for t in positions]
+    return torch.from_numpy(np.stack(rows).copy())
+
+
+def embed_alone(model, neural):
+    """One segment by itself: pad with its first and last row, cut windows by hand."""
+    left, right = receptive_field(model)
+    padded = np.concatenate(
+        [np.repeat(neural[:1], left, 0), neural, np.repeat(neural[-1:], right - 1, 0)]
+    )
+    positions = range(left, left + len(neural))
+    with torch.no_grad():
+        output = model(windows_by_hand(padded, positions, left, right))
+    return output.reshape(len(neural), -1).numpy()
+
+
+def test_the_families_are_there():
+    assert set(FEW) <= set(TRAINABLE)
+    assert {"offset1-model", "offset5-model", "offset10-model", "offset36-model"} <= set(PLAIN)
+    assert len(PLAIN) > 15
+    assert len({name for name, mode, _ in FORMS if mode == "sequence"}) >= 10
+
+
+def forms_of(name):
+    """(mode, compiled) for every way in which a model can be applied."""
+    model = make_model(name)
+    forms = [("windows", False)] + [("sequence", False)] * is_convolutional(model)
+    if compile_network(model) is not None:
+        forms += [(mode, True) for mode in ("windows", "runs", "sequence")]
+    return forms
+
+
+def make_encoder(models, neurals, mode, compiled):
+    networks = [compile_network(model) if compiled else None for model in models]
+    starts = np.cumsum([0, *map(len, neurals)])
+    left, right = receptive_field(models[0])
+    tensors = tuple(map(torch.as_tensor, neurals))
+    return Encoder(
+        tuple(models), tuple(networks), tensors, starts, left, right, (mode,) * len(models)
+    )
+
+
+FORMS = [(name, *form) for name in TRAINABLE for form in forms_of(name)]
+
+
+@pytest.mark.parametrize(("name", "mode", "compiled"), FORMS)
+def test_every_model_embeds_windows_as_by_hand(name, mode, compiled):
+    model, neural = make_model(name), make_neural()
+    left, right = receptive_field(model)
+    positions = np.random.default_rng(1).integers(left, 60 - right + 1, 20)
+    positions[:2] = left, 60 - right
+    encoder = make_encoder([model], [neural], mode, compiled)
+    with torch.no_grad():
+        expected = model(windows_by_hand(neural, positions, left, right)).reshape(20, -1)
+        got = encode(encoder, positions)
+    assert got.shape == expected.shape
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["offset10-model", "offset10-model-mse", "offset5-model"])
+def test_all_forms_have_the_same_gradients(name):
+    gradients = []
+    for mode, compiled in forms_of(name):
+        model = make_model(name).double()
+        encoder = make_encoder([model], [make_neural().astype(np.float64)], mode, compiled)
+        output = encode(encoder, np.array([10, 11, 40, 11, 25]))
+        (output * torch.arange(1.0, 16.0).view(5, 3)).sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    assert len(gradients) == 5
+    for other in gradients[1:]:
+        for one, its_twin in zip(gradients[0], other, strict=True):
+            torch.testing.assert_close(one, its_twin)
+
+
+@pytest.mark.parametrize(("mode", "compiled"), forms_of("offset5-model"))
+def test_several_recordings_keep_the_order_asked_for(mode, compiled):
+    models = [make_model("offset5-model", 5, 0), make_model("offset5-model", 3, 1)]
+    neurals = [make_neural(30, 5), make_neural(40, 3)]
+    left, right = receptive_field(models[0])
+    positions = np.array([35, 4, 60, 10, 10, 66, 33])
+    encoder = make_encoder(models, neurals, mode, compiled)
+    got = encode(encoder, positions)
+    for row, t in zip(got, positions, strict=True):
+        k = int(t >= 30)
+        window = windows_by_hand(neurals[k], [t - 30 * k], left, right)
+        torch.testing.assert_close(row, models[k](window)[0], rtol=1e-5, atol=1e-6)
+    only_second = encode(encoder, np.array([33, 50]))
+    torch.testing.assert_close(only_second[:1], got[6:], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mode", "compiled"), forms_of("offset5-model"))
+def test_an_alteration_sees_the_windows(mode, compiled):
+    model = make_model("offset5-model")
+    seen = []
+
+    def silence(windows):
+        seen.append(tuple(windows.shape))
+        return windows * 0
+
+    encoder = make_encoder([model], [make_neural()], mode, compiled)
+    got = encode(encoder, np.array([9, 20, 30]), silence)
+    torch.testing.assert_close(got, model(torch.zeros(3, 5, 5)))
+    assert seen == [(3, 5, 5)]
+
+
+@pytest.mark.parametrize("width", [1, 3, 10])
+def test_merged_windows_hold_what_the_windows_held(width):
+    first = np.random.default_rng(0).integers(0, 200, 40)
+    rows, starts = merge_windows(first, width)
+    assert len(np.unique(rows)) == len(rows)
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(
+        rows[starts[:, None] + np.arange(width)], first[:, None] + np.arange(width)
+    )
+    assert set(rows.tolist()) == {t + j for t in first.tolist() for j in range(width)}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_embed_equals_cebra(name):
+    import cebra.solver.base as cebra_solver
+
+    model, neural = make_model(name), make_neural()
+    with torch.no_grad():
+        expected = cebra_solver._not_batched_transform(
+            model, torch.from_numpy(neural), len(model.get_offset()) > 1, model.get_offset()
+        ).numpy()
+    got = embed(model, neural, WHOLE, "cpu")
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=2e-6)
+
+
+SEGMENTS = {
+    "whole": [[0, 60]],
+    "two": [[0, 25], [25, 60]],
+    "holes": [[3, 4], [6, 20], [20, 22], [30, 59]],
+    "single steps": [[t, t + 1] for t in range(0, 60, 2)],
+}
+
+
+@pytest.mark.parametrize("segments", SEGMENTS)
+@pytest.mark.parametrize(
+    "name", ["offset1-model", "offset5-model", "offset10-model", "offset40-model"]
+)
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_each_segment_is_embedded_as_if_alone(name, segments, chunk):
+    model, neural = make_model(name), make_neural()
+    expected = np.full((60, 3), np.nan, np.float32)
+    for low, high in SEGMENTS[segments]:
+        expected[low:high] = embed_alone(model, neural[low:high])
+    got = embed(model, neural, np.array(SEGMENTS[segments]), "cpu", chunk)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_memory_map_is_read_in_chunks(tmp_path, monkeypatch):
+    neural = make_neural(500)
+    np.save(tmp_path / "neural.npy", neural)
+    mapped = np.load(tmp_path / "neural.npy", mmap_mode="r")
+    model = make_model("offset10-model")
+    whole = embed(model, neural, np.array([[0, 500]]), "cpu")
+    largest = []
+    load = torch.from_numpy
+    monkeypatch.setattr(torch, "from_numpy", lambda x: (largest.append(len(x)), load(x))[1])
+    got = embed(model, mapped, np.array([[0, 500]]), "cpu", chunk=50)
+    np.testing.assert_allclose(got, whole, rtol=1e-5, atol=1e-6)
+    assert len(largest) >= 10
+    assert max(largest) <= 60
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_embed_leaves_the_model_in_its_mode_and_drops_nothing(training):
+    model = make_model("offset36-model-dropout").train(training)
+    first, second = (embed(model, make_neural(), WHOLE, "cpu") for _ in range(2))
+    assert model.training is training
+    np.testing.assert_array_equal(first, second)
+    assert not any(p.grad is not None for p in model.parameters())
+
+
+def test_the_mode_is_restored_after_an_error():
+    model = make_model("offset5-model").train()
+    with pytest.raises(RuntimeError):
+        embed(model, make_neural(neurons=4), WHOLE, "cpu")
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "n_windows", "expected"),
+    [
+        ("offset10-model", 1000, 1536, {"sequence"}),
+        ("offset10-model", 1_000_000, 1536, {"windows", "runs"}),
+        ("offset1-model", 10, 1536, {"windows"}),  # not convolutional
+        ("offset36-model-dropout", 1000, 100_000, {"windows"}),  # differs in every window
+        ("offset40-model-4x-subsample", 1000, 100_000, {"windows"}),
+    ],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_cheap_way_is_chosen_where_it_is_the_same(name, length, n_windows, expected, compiled):
+    model = make_model(name)
+    network = compile_network(model) if compiled else None
+    width = sum(receptive_field(model))
+    assert choose_mode(length, n_windows, width, model, network) in expected

@@ -1,0 +1,170 @@
+"""The loss and its hand-made gradient, held to the plain formula and to `cebra`'s criteria."""
+
+import itertools
+
+import cebra.models
+import pytest
+import torch
+
+from grevy.infonce import CHUNK_ELEMENTS, infonce
+
+CRITERIA = {
+    ("cosine", False): cebra.models.FixedCosineInfoNCE,
+    ("euclidean", False): cebra.models.FixedEuclideanInfoNCE,
+    ("cosine", True): cebra.models.LearnableCosineInfoNCE,
+    ("euclidean", True): cebra.models.LearnableEuclideanInfoNCE,
+}
+DISTANCES = ("cosine", "euclidean")
+
+
+def samples(n_references, n_negatives, dims=3, dtype=torch.float64, seed=0, size=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((n_references, dims), (n_references, dims), (n_negatives, dims))
+    return [
+        (torch.randn(shape, generator=generator, dtype=torch.float64) * size)
+        .to(dtype)
+        .requires_grad_()
+        for shape in shapes
+    ]
+
+
+def plain(reference, positive, negative, scale, distance):
+    """The formula of the module, pair by pair, for autograd to differentiate."""
+    if distance == "cosine":
+        pair = (reference * positive).sum(1)
+        table = (reference[:, None] * negative[None]).sum(-1)
+    else:
+        pair = -((reference - positive) ** 2).sum(1)
+        table = -((reference[:, None] - negative[None]) ** 2).sum(-1)
+    align, uniform = -(scale * pair).mean(), torch.logsumexp(scale * table, dim=1).mean()
+    return align + uniform, align, uniform
+
+
+@pytest.mark.parametrize(
+    ("distance", "sizes", "chunk"),
+    list(itertools.product(DISTANCES, [(4, 4), (5, 3), (2, 7), (1, 1), (7, 1)], [1, 3, None])),
+)
+def test_loss_and_gradients_are_those_of_the_formula(distance, sizes, chunk):
+    given = samples(*sizes)
+    scale = torch.tensor(1.7, dtype=torch.float64, requires_grad=True)
+    expected = plain(*given, scale, distance)
+    got = infonce(*given, scale, distance, chunk)
+    torch.testing.assert_close(tuple(got), expected, rtol=1e-12, atol=1e-12)
+    for mine, theirs in zip(
+        torch.autograd.grad(got.total, [*given, scale]),
+        torch.autograd.grad(expected[0], [*given, scale]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("chunk", [1, 3, None])
+def test_gradcheck(distance, chunk):
+    scale = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
+
+    def total(*inputs):
+        return infonce(*inputs, distance, chunk).total
+
+    assert torch.autograd.gradcheck(total, (*samples(5, 4), scale))
+
+
+@pytest.mark.parametrize(
+    "asked", [pattern for pattern in itertools.product([False, True], repeat=4) if any(pattern)]
+)
+def test_only_what_is_asked_for_gets_a_gradient(asked):
+    inputs = [*samples(4, 6), torch.tensor(2.0, dtype=torch.float64, requires_grad=True)]
+    expected = torch.autograd.grad(plain(*inputs, "cosine")[0], inputs)
+    partly = [x.detach().requires_grad_(wish) for x, wish in zip(inputs, asked, strict=True)]
+    (3 * infonce(*partly, "cosine", 3).total).backward()
+    for x, wish, gradient in zip(partly, asked, expected, strict=True):
+        assert (x.grad is not None) == wish
+        if wish:
+            torch.testing.assert_close(x.grad, 3 * gradient)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_one_tensor_in_several_roles_collects_all_its_gradients(distance):
+    (x,) = samples(6, 6)[:1]
+    scale = torch.tensor(1.0, dtype=torch.float64)
+    rolled = [x, x.roll(1, 0), x.roll(2, 0)]
+    expected = torch.autograd.grad(plain(*rolled, scale, distance)[0], x)[0]
+    got = torch.autograd.grad(infonce(*rolled, scale, distance).total, x)[0]
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("distance", "learnable", "temperature"),
+    list(itertools.product(DISTANCES, [False, True], [0.05, 1.0, 3.0])),
+)
+def test_equals_cebra_in_float32(distance, learnable, temperature):
+    given = samples(64, 64, dims=8, dtype=torch.float32, seed=1)
+    criterion = CRITERIA[distance, learnable](temperature=temperature)
+    expected = criterion(*given)
+    scale = (
+        criterion._prepare_inverse_temperature()
+        if learnable
+        else torch.tensor(1 / temperature, dtype=torch.float32)
+    )
+    got = infonce(*given, scale, distance)
+    torch.testing.assert_close(tuple(got), tuple(expected), rtol=2e-5, atol=2e-5)
+    wanted = [*given, *criterion.parameters()]
+    theirs = torch.autograd.grad(expected[0], wanted, retain_graph=True)
+    mine = torch.autograd.grad(got.total, wanted)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 / temperature)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize(("size", "inverse"), [(100.0, 1.0), (1.0, 1e4), (1e-20, 1.0), (30.0, 1e2)])
+def test_extreme_similarities_stay_finite(distance, size, inverse):
+    given = samples(8, 9, dtype=torch.float32, size=size)
+    scale = torch.tensor(inverse, requires_grad=True)
+    loss = infonce(*given, scale, distance, 3)
+    gradients = torch.autograd.grad(loss.total, [*given, scale])
+    assert all(torch.isfinite(x).all() for x in (*loss, *gradients))
+    double = [x.detach().double() for x in given]
+    expected = plain(*double, torch.tensor(inverse, dtype=torch.float64), distance)
+    highest = float(max(abs(part) for part in expected))
+    torch.testing.assert_close(
+        loss.total.double(), expected[0], rtol=1e-4, atol=max(1e-5, 1e-5 * highest)
+    )
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_collapsed_embedding_has_the_loss_of_chance(distance):
+    point = torch.full((10, 3), 1 / 3**0.5, dtype=torch.float64)
+    loss = infonce(point, point, point[:7], torch.tensor(5.0, dtype=torch.float64), distance)
+    assert float(loss.total) == pytest.approx(torch.log(torch.tensor(7.0)).item())
+
+
+def test_the_default_chunk_bounds_the_memory_and_keeps_the_result(monkeypatch):
+    given = samples(20, 50)
+    scale = torch.tensor(1.0, dtype=torch.float64)
+    whole = infonce(*given, scale, "euclidean")
+    assert CHUNK_ELEMENTS * 4 <= 2**25
+    monkeypatch.setattr("grevy.infonce.CHUNK_ELEMENTS", 60)
+    largest = []
+    softmax = torch.softmax
+    monkeypatch.setattr(
+        torch, "softmax", lambda x, dim: (largest.append(x.numel()), softmax(x, dim))[1]
+    )
+    chunked = infonce(*given, scale, "euclidean")
+    torch.testing.assert_close(tuple(chunked), tuple(whole), rtol=1e-12, atol=1e-12)
+    assert len(largest) == 20
+    assert max(largest) <= 60
+
+
+def test_without_gradients_nothing_is_kept():
+    given = [x.detach() for x in samples(5, 5)]
+    loss = infonce(*given, torch.tensor(1.0, dtype=torch.float64), "cosine")
+    assert not loss.total.requires_grad
+    expected = plain(*given, torch.tensor(1.0, dtype=torch.float64), "cosine")
+    torch.testing.assert_close(tuple(loss), expected)
+
+
+def test_the_parts_carry_no_gradient():
+    loss = infonce(*samples(4, 4), torch.tensor(1.0, dtype=torch.float64), "cosine")
+    assert loss.total.requires_grad
+    assert not loss.positive.requires_grad
+    assert not loss.negative.requires_grad
