@@ -36,7 +36,7 @@ class Case:
     least: float
     aim: float
     settings: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 6.0
+    seconds: float = 4.0
     stride: int = 10
 
 

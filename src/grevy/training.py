@@ -149,8 +149,7 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     noise = _derived(training.seed, _STEPS)
     snapshot = Snapshot.take(first, training.optimizer)
     for step, batch in batches(training.sampler, training.seed, first, last):
-        # Dropout and users' models draw from torch's own generator.
-        torch.manual_seed(noise + step)
+        seed_torch(noise + step, training.encoder.neural[0].device)
         embedded = encode_batch(training, batch, noise + step)
         scale = inverse_temperature(training.criterion, embedded[0])
         loss = batch_loss(embedded, scale, training.distance)
@@ -165,6 +164,16 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
         loss.total.backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
         yield step, torch.stack([*loss, 1 / scale]).detach()
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed torch's own generators, from which dropout and users' models draw.
+
+    `torch.manual_seed` does it too, but formats a stack trace in every call where CUDA is idle.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tuple[int, Batches]]:
