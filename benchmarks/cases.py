@@ -76,7 +76,9 @@ CASES = (
 def made_data(case: Case) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
     """Make spike counts and labels; what they hold does not matter to the time of a step."""
     rng = np.random.default_rng(0)
-    neural = rng.poisson(0.5, (case.T, case.N)).astype(np.float32)
+    neural = np.empty((case.T, case.N), np.float32)
+    for block in np.array_split(neural, max(1, case.T // 10_000)):  # int64 counts would double it
+        block[:] = rng.poisson(0.5, block.shape)
     kinds: dict[str, Callable[[], npt.NDArray[Any]]] = {
         "2d": lambda: rng.normal(size=(case.T, 2)).astype(np.float32),
         "3d": lambda: rng.normal(size=(case.T, 3)).astype(np.float32),

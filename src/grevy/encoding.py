@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.layers import Convolution, Network, Skip, apply_network
+from grevy.layers import Convolution, Linear, Network, Skip, apply_network
 from grevy.recording import Array, IntArray
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
@@ -110,8 +110,8 @@ def _work(network: Network, n_windows: float, width: float) -> float:
     for layer in network.layers:
         inner = layer.layers if isinstance(layer, Skip) else (layer,)
         for each in inner:
-            if isinstance(each, Convolution):
-                width = max(width - each.taps + 1, 1)
+            if isinstance(each, (Convolution, Linear)):
+                width = max(width - getattr(each, "taps", 1) + 1, 1)
                 # Output, weight gradient, and (but for the first layer) input gradient.
                 work += n_windows * width * each.weight.numel() * (2 if first else 3)
                 first = False
@@ -165,11 +165,11 @@ def _encode_one(
         return apply_sequence(model, neural).index_select(0, _on(neural, first))
     if mode == "windows":
         rows = (first + np.arange(width)[:, None]).reshape(-1)
-        return apply_network(network, neural, _on(neural, rows), len(first))
+        return apply_network(network, neural, _on(neural, rows), len(first), None)
     if mode == "runs":
         rows, first = merge_windows(first, width)
-        return apply_network(network, neural, _on(neural, rows)).index_select(0, _on(neural, first))
-    return apply_network(network, neural).index_select(0, _on(neural, first))
+        return apply_network(network, neural, _on(neural, rows), 1, _on(neural, first))
+    return apply_network(network, neural, None, 1, _on(neural, first))
 
 
 def _on(neural: Tensor, index: IntArray) -> Tensor:

@@ -5,18 +5,19 @@ windows lies with time first, as rows (W * B, N) in which row l * B + b is step 
 steps l + j of all windows are then one contiguous slice, so that a convolution is a sum of k matrix
 products of slices, with no copy in either direction. A sequence is the case B = 1.
 
-Buffers are kept from step to step. Fresh memory has to be mapped page by page by the operating
-system, which at these sizes takes longer than the arithmetic.
+A pass is laid out once, as a list of operations over fixed buffers, and run in every step: at these
+sizes the interpreter would otherwise take as long as the arithmetic.
 
 The mathematics is that of the modules of `cebra.models.model`, to which the tests hold this one.
-Networks with other layers (dropout, strides, a user's own), and those without a convolution, in
-which torch has nothing to copy, are left to torch: `compile_network` returns None for them.
+Networks with other layers (dropout, strides, a user's own) are left to torch: `compile_network`
+returns None for them.
 """
 
 # ruff: noqa: ARG002, D102 -- all layers share the signatures that `Layer` documents
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -24,59 +25,70 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Gradients = dict[nn.Parameter, Tensor]
+Operation = Callable[[], Any]
+Backward = Callable[[Tensor], tuple[Tensor, list[Operation]]]
+
+# Lengths are rounded up to a multiple of this, so that few plans serve runs of varying length.
+LENGTH_STEP = 256
 
 
 class Arena:
-    """Buffers handed out in the same order in every step; all are free again after `reset`."""
+    """Buffers handed out in the same order to every plan; plans share them, for one runs at a time.
 
-    def __init__(self) -> None:
+    Fresh memory has to be mapped page by page by the operating system, which at these sizes takes
+    longer than the arithmetic.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
         self._buffers: list[Tensor] = []
         self._next = 0
 
     def reset(self) -> None:
-        """Start a new step: what was handed out before will be overwritten."""
+        """Start a new plan."""
         self._next = 0
 
-    def take(self, like: Tensor, rows: int, columns: int) -> Tensor:
-        """Return an uninitialised (rows, columns), of the dtype and on the device of `like`."""
+    def take(self, rows: int, columns: int) -> Tensor:
+        """Return an uninitialised (rows, columns)."""
         size = rows * columns
         if self._next == len(self._buffers):
-            self._buffers.append(like.new_empty(size))
+            self._buffers.append(self._like.new_empty(size))
         elif self._buffers[self._next].numel() < size:
-            self._buffers[self._next] = like.new_empty(size + size // 8)  # sizes vary a little
+            # Older plans keep the smaller buffer alive, and stay right.
+            self._buffers[self._next] = self._like.new_empty(size)
         buffer = self._buffers[self._next]
         self._next += 1
         return buffer[:size].view(rows, columns)
 
 
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """One pass through a network.
-
-    Attributes
-    ----------
-    batch : int
-        B, the rows of one time step.
-    arena : Arena
-    gradients : dict of Parameter to Tensor
-        Filled by `backward`.
-    """
-
-    batch: int
-    arena: Arena
-    gradients: Gradients
-
-
 class Layer(Protocol):
     """A step of a network over rows."""
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        """Return the output rows, and what `backward` needs."""
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        """Lay out one layer over fixed buffers.
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        """Note gradients of parameters; return that of the input rows, if `inner`.
+        Parameters
+        ----------
+        rows : Tensor
+            The input.
+        batch : int
+            B, the rows of one time step.
+        inner : bool
+            Whether the gradient of the input is needed.
+        arena : Arena
+        gradients : dict of Parameter to Tensor
+            Gets the buffers into which the backward operations write.
 
-        It may overwrite `grad`.
+        Returns
+        -------
+        output : Tensor
+        forward : list of callable
+            Fill `output`.
+        backward : callable
+            Turns the buffer of the output's gradient into that of the input's, and the
+            operations that fill it. They may overwrite the former.
         """
 
 
@@ -88,82 +100,144 @@ class Convolution:
     bias: nn.Parameter | None
     taps: int
 
-    def _matrices(self) -> Tensor:
-        """Return the weight as k matrices (C, O)."""
-        return self.weight.detach().permute(2, 1, 0).contiguous()
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        weight = self.weight.detach().permute(2, 1, 0)  # k matrices (C, O)
+        matrices = torch.empty_like(weight, memory_format=torch.contiguous_format)
+        n = len(rows) - (self.taps - 1) * batch
+        slices = [rows[tap * batch :][:n] for tap in range(self.taps)]
+        output = arena.take(n, weight.shape[2])
+        forward: list[Operation] = [
+            partial(matrices.copy_, weight),
+            _affine(slices[0], matrices[0], self.bias, output),
+            *(partial(output.addmm_, slices[t], matrices[t]) for t in range(1, self.taps)),
+        ]
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        matrices = self._matrices()
-        n = len(rows) - (self.taps - 1) * run.batch
-        output = run.arena.take(rows, n, matrices.shape[2])
-        if self.bias is None:
-            torch.mm(rows[:n], matrices[0], out=output)
-        else:
-            torch.addmm(self.bias.detach(), rows[:n], matrices[0], out=output)
-        for tap in range(1, self.taps):
-            output.addmm_(rows[tap * run.batch :][:n], matrices[tap])
-        return output, (rows, matrices)
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            operations: list[Operation] = []
+            if self.weight.requires_grad:
+                shares = torch.empty_like(matrices)
+                gradients[self.weight] = torch.empty_like(self.weight)
+                for tap in range(self.taps):
+                    operations.append(partial(torch.mm, slices[tap].T, grad, out=shares[tap]))
+                operations.append(partial(gradients[self.weight].copy_, shares.permute(2, 1, 0)))
+            operations += _bias_gradient(self.bias, grad, gradients)
+            if not inner:
+                return grad, operations
+            input_grad = arena.take(*rows.shape)
+            operations.append(partial(torch.mm, grad, matrices[0].T, out=input_grad[:n]))
+            if self.taps > 1:
+                operations.append(input_grad[n:].zero_)
+            for tap in range(1, self.taps):
+                part = input_grad[tap * batch :][:n]
+                operations.append(partial(part.addmm_, grad, matrices[tap].T))
+            return input_grad, operations
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        rows, matrices = kept
-        n = len(grad)
-        if self.weight.requires_grad:
-            shares = torch.empty_like(matrices)
-            for tap in range(self.taps):
-                torch.mm(rows[tap * run.batch :][:n].T, grad, out=shares[tap])
-            run.gradients[self.weight] = shares.permute(2, 1, 0)
-        if self.bias is not None and self.bias.requires_grad:
-            run.gradients[self.bias] = grad.sum(dim=0)
-        if not inner:
-            return grad
-        input_grad = run.arena.take(rows, *rows.shape)
-        torch.mm(grad, matrices[0].T, out=input_grad[:n])
-        input_grad[n:].zero_()
-        for tap in range(1, self.taps):
-            input_grad[tap * run.batch :][:n].addmm_(grad, matrices[tap].T)
-        return input_grad
+        return output, forward, backward
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear map of each row."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        weight = self.weight.detach()
+        output = arena.take(len(rows), len(weight))
+
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            operations: list[Operation] = []
+            if self.weight.requires_grad:
+                gradients[self.weight] = torch.empty_like(self.weight)
+                operations.append(partial(torch.mm, grad.T, rows, out=gradients[self.weight]))
+            operations += _bias_gradient(self.bias, grad, gradients)
+            if not inner:
+                return grad, operations
+            input_grad = arena.take(*rows.shape)
+            operations.append(partial(torch.mm, grad, weight, out=input_grad))
+            return input_grad, operations
+
+        return output, [_affine(rows, weight.T, self.bias, output)], backward
+
+
+def _affine(rows: Tensor, matrix: Tensor, bias: nn.Parameter | None, output: Tensor) -> Operation:
+    if bias is None:
+        return partial(torch.mm, rows, matrix, out=output)
+    return partial(torch.addmm, bias.detach(), rows, matrix, out=output)
+
+
+def _bias_gradient(
+    bias: nn.Parameter | None, grad: Tensor, gradients: Gradients
+) -> list[Operation]:
+    if bias is None or not bias.requires_grad:
+        return []
+    gradients[bias] = torch.empty_like(bias)
+    return [partial(torch.sum, grad, dim=0, out=gradients[bias])]
 
 
 @dataclass(frozen=True, eq=False)
 class Gelu:
     """x Phi(x)."""
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        output = run.arena.take(rows, *rows.shape)
-        torch.ops.aten.gelu.out(rows, out=output)
-        return output, rows
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        output = arena.take(*rows.shape)
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        # The input is not needed again, and makes room for its gradient.
-        torch.ops.aten.gelu_backward.grad_input(grad, kept, grad_input=kept)
-        return kept
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            # The input is not needed again, and makes room for its gradient.
+            gelu_backward = torch.ops.aten.gelu_backward.grad_input
+            return rows, [partial(gelu_backward, grad, rows, grad_input=rows)]
+
+        return output, [partial(torch.ops.aten.gelu.out, rows, out=output)], backward
 
 
 @dataclass(frozen=True, eq=False)
 class Tanh:
     """Hyperbolic tangent."""
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        output = rows.tanh()
-        return output, output
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        output = arena.take(*rows.shape)
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        return torch.ops.aten.tanh_backward(grad, kept)
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            tanh_backward = torch.ops.aten.tanh_backward.grad_input
+            return rows, [partial(tanh_backward, grad, output, grad_input=rows)]
+
+        return output, [partial(torch.tanh, rows, out=output)], backward
 
 
 @dataclass(frozen=True, eq=False)
 class Normalise:
     """x / |x|."""
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        output = rows / length
-        return output, (output, length)
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        output, length = arena.take(*rows.shape), arena.take(len(rows), 1)
+        along = arena.take(len(rows), 1)
+        norm = torch.linalg.vector_norm
+        forward: list[Operation] = [
+            partial(norm, rows, dim=1, keepdim=True, out=length),
+            partial(torch.div, rows, length, out=output),
+        ]
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        output, length = kept
-        along = (output * grad).sum(dim=1, keepdim=True)
-        return torch.addcmul(grad, output, along, value=-1).div_(length)
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            # (g - y (y . g)) / |x|
+            return rows, [
+                partial(torch.mul, output, grad, out=rows),
+                partial(torch.sum, rows, dim=1, keepdim=True, out=along),
+                partial(torch.addcmul, grad, output, along, value=-1, out=rows),
+                partial(rows.div_, length),
+            ]
+
+        return output, forward, backward
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,18 +248,69 @@ class Skip:
     before: int
     after: int
 
-    def _shortcut(self, rows: Tensor, batch: int) -> Tensor:
-        return rows[self.before * batch : len(rows) - self.after * batch]
+    def plan(
+        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+    ) -> tuple[Tensor, list[Operation], Backward]:
+        def shortcut(of: Tensor) -> Tensor:
+            return of[self.before * batch : len(of) - self.after * batch]
 
-    def forward(self, rows: Tensor, run: Pass) -> tuple[Tensor, Any]:
-        output, kept = _forward(self.layers, rows, run)
-        return output.add_(self._shortcut(rows, run.batch)), kept
+        output, forward, back = _chain(self.layers, rows, batch, inner, arena, gradients)
 
-    def backward(self, grad: Tensor, kept: Any, run: Pass, inner: bool) -> Tensor:
-        input_grad = _backward(self.layers, grad, kept, run, inner)
-        if inner:
-            self._shortcut(input_grad, run.batch).add_(grad)
-        return input_grad
+        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            input_grad, operations = back(grad)
+            if inner:
+                operations.append(partial(shortcut(input_grad).add_, grad))
+            return input_grad, operations
+
+        return output, [*forward, partial(output.add_, shortcut(rows))], backward
+
+
+def _chain(
+    layers: Sequence[Layer],
+    rows: Tensor,
+    batch: int,
+    inner: bool,
+    arena: Arena,
+    gradients: Gradients,
+) -> tuple[Tensor, list[Operation], Backward]:
+    """Lay out layers one after the other."""
+    forward: list[Operation] = []
+    backs: list[Backward] = []
+    for number, layer in enumerate(layers):
+        rows, operations, back = layer.plan(rows, batch, inner or number > 0, arena, gradients)
+        forward += operations
+        backs.append(back)
+
+    def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+        operations: list[Operation] = []
+        for back in reversed(backs):
+            grad, more = back(grad)
+            operations += more
+        return grad, operations
+
+    return rows, forward, backward
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A pass through a network over fixed buffers, laid out once and run in every step.
+
+    Attributes
+    ----------
+    rows, output, grad : Tensor
+        Buffers of the input, the output, and the output's gradient.
+    forward, backward : tuple of callable
+        In order.
+    gradients : tuple of Tensor or None
+        Buffers of the parameters' gradients, in the order of the network's parameters.
+    """
+
+    rows: Tensor
+    output: Tensor
+    grad: Tensor
+    forward: tuple[Operation, ...]
+    backward: tuple[Operation, ...]
+    gradients: tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,48 +321,51 @@ class Network:
     ----------
     layers : tuple of Layer
     parameters : tuple of Parameter
-        In the order of the model.
+        In the order of the model; their memory must stay where it is.
     arena : Arena
+    plans : dict
+        Those laid out so far, by what they run over.
     """
 
     layers: tuple[Layer, ...]
     parameters: tuple[nn.Parameter, ...]
     arena: Arena
+    plans: dict[Any, Plan] = field(default_factory=dict)
+
+    def plan(self, n_rows: int, n_columns: int, batch: int, source: Tensor | None) -> Plan:
+        """Return the plan for so many rows, or for all rows of `source` where they lie."""
+        key = (n_rows, batch, None if source is None else source.data_ptr())
+        if key not in self.plans:
+            self.arena.reset()
+            rows = self.arena.take(n_rows, n_columns) if source is None else source
+            gradients: Gradients = {}
+            output, forward, back = _chain(self.layers, rows, batch, False, self.arena, gradients)
+            grad = self.arena.take(*output.shape)
+            _, backward = back(grad)
+            in_order = tuple(gradients.get(parameter) for parameter in self.parameters)
+            self.plans[key] = Plan(rows, output, grad, tuple(forward), tuple(backward), in_order)
+        return self.plans[key]
 
 
-def _forward(layers: Sequence[Layer], rows: Tensor, run: Pass) -> tuple[Tensor, list[Any]]:
-    kept = []
-    for layer in layers:
-        rows, of_layer = layer.forward(rows, run)
-        kept.append(of_layer)
-    return rows, kept
-
-
-def _backward(
-    layers: Sequence[Layer], grad: Tensor, kept: Sequence[Any], run: Pass, inner: bool
-) -> Tensor:
-    for number in reversed(range(len(layers))):
-        grad = layers[number].backward(grad, kept[number], run, inner or number > 0)
-    return grad
-
-
-def compile_network(model: nn.Module) -> Network | None:
+def compile_network(model: Any) -> Network | None:
     """Read a model's layers.
 
     Returns
     -------
     Network or None
-        None if the model has no convolution, or a layer or a `forward` unknown here.
+        None if the model has a layer, or a `forward`, that is unknown here.
     """
     from cebra.models.model import _OffsetModel
 
     if type(model).forward is not _OffsetModel.forward:
         return None
     modules: Any = model.net
-    if not any(isinstance(module, nn.Conv1d) for module in modules):
+    flattens = any(isinstance(module, nn.Flatten) for module in modules)
+    if flattens and len(model.get_offset()) != 1:  # its linear layers see whole windows, not rows
         return None
     layers = _compiled(modules)
-    return None if layers is None else Network(layers, tuple(model.parameters()), Arena())
+    parameters = tuple(model.parameters())
+    return None if layers is None else Network(layers, parameters, Arena(parameters[0].detach()))
 
 
 def _compiled(modules: Any) -> tuple[Layer, ...] | None:
@@ -257,18 +385,23 @@ def _compile_module(module: Any) -> list[Layer] | None:
     kind = type(module)
     if kind is nn.Conv1d and _is_plain(module):
         return [Convolution(module.weight, module.bias, module.kernel_size[0])]
+    if kind is nn.Linear:
+        return [Linear(module.weight, module.bias)]
     if kind is nn.GELU and module.approximate == "none":
         return [Gelu()]
     if kind is nn.Tanh:
         return [Tanh()]
     if kind is _Norm:
         return [Normalise()]
-    if kind is Squeeze:
+    if kind in (Squeeze, nn.Flatten):
         return []
     if kind is _Skip:
         inside = _compiled(module.module)
-        if inside is not None:
-            return [Skip(inside, module.crop.start, -(module.crop.stop or 0))]
+        before, after = module.crop.start, -(module.crop.stop or 0)
+        over_time = any(isinstance(layer, Convolution) for layer in inside or ())
+        # Around linear layers a crop would cut features, not steps.
+        if inside is not None and (over_time or (before, after) == (0, 0)):
+            return [Skip(inside, before, after)]
     return None
 
 
@@ -282,28 +415,36 @@ class _Apply(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, source: Tensor, index: Tensor | None, batch: int, network: Network, *_: Tensor
+        ctx: Any,
+        source: Tensor,
+        plan: Plan,
+        index: Tensor | None,
+        wanted: Tensor | None,
+        *_: Tensor,
     ) -> Tensor:
-        run = Pass(batch, network.arena, {})
-        run.arena.reset()
-        rows = source
         if index is not None:
-            rows = run.arena.take(source, len(index), source.shape[1])
-            torch.index_select(source, 0, index, out=rows)
-        output, ctx.kept = _forward(network.layers, rows, run)
-        ctx.run, ctx.network = run, network
-        return output.clone()
+            torch.index_select(source, 0, index, out=plan.rows)
+        for operation in plan.forward:
+            operation()
+        ctx.plan, ctx.wanted = plan, wanted
+        return plan.output.clone() if wanted is None else plan.output.index_select(0, wanted)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        _backward(ctx.network.layers, grad.contiguous(), ctx.kept, ctx.run, inner=False)
-        gradients = ctx.run.gradients
-        return (None, None, None, None, *(gradients.get(p) for p in ctx.network.parameters))
+        plan: Plan = ctx.plan
+        if ctx.wanted is None:
+            plan.grad.copy_(grad)
+        else:
+            plan.grad.zero_().index_add_(0, ctx.wanted, grad)
+        for operation in plan.backward:
+            operation()
+        # Copies: autograd hands these on, and the buffers serve the next step.
+        return (None, None, None, None, *(g if g is None else g.clone() for g in plan.gradients))
 
 
 def apply_network(
-    network: Network, source: Tensor, index: Tensor | None = None, batch: int = 1
+    network: Network, source: Tensor, index: Tensor | None, batch: int, wanted: Tensor | None
 ) -> Tensor:
     """Apply a network.
 
@@ -312,16 +453,26 @@ def apply_network(
     network : Network
         Its buffers serve one pass at a time: `backward` before the next `apply_network`.
     source : Tensor of shape (T, N)
-    index : Tensor of shape (L * B,), int64, optional
-        Rows of `source`, time first; all of them in order if not given.
+    index : Tensor of shape (L * B,), int64, or None
+        Rows of `source`, time first; all of them in order if None. Where `wanted` is given they are
+        filled up with the last one to a multiple of `LENGTH_STEP`.
     batch : int
         B.
+    wanted : Tensor of shape (Q,), int64, or None
+        Rows of the ((L - W + 1) * B, D) output to return; all of them if None.
 
     Returns
     -------
-    Tensor of shape ((L - W + 1) * B, D)
+    Tensor of shape (Q, D)
     """
+    if index is None:
+        plan = network.plan(len(source), source.shape[1], batch, source)
+    else:
+        short = -len(index) % LENGTH_STEP if wanted is not None else 0
+        if short:
+            index = torch.cat([index, index[-1:].expand(short)])
+        plan = network.plan(len(index), source.shape[1], batch, None)
     output: Tensor = _Apply.apply(  # type: ignore[no-untyped-call]
-        source, index, batch, network, *network.parameters
+        source, plan, index, wanted, *network.parameters
     )
     return output

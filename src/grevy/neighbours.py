@@ -81,7 +81,7 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
     if index.turn.any():
         queries = np.where(index.turn, _wrap(queries), queries)
     n_points = len(index.starts)
-    distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1))
+    distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1), workers=-1)
     draws = rng.random(len(queries))
     chosen = point[:, 0]
     found = index.samples[index.starts[chosen] + _scaled(draws, index.counts[chosen])]
