@@ -24,9 +24,11 @@ from grevy.experiment import (
     join_recordings,
     make_model,
     output_paths,
+    settled_settings,
     train,
     write_outcome,
 )
+from grevy.fitting import sampling_plan
 from grevy.sessions import gather_recordings
 
 Neural = Any  # an array (T, N), a Recording, or a list of either
@@ -146,6 +148,7 @@ def save_results(
     recordings = [] if dataset is None else _recordings(dataset, None)
     with archive.writing(folder):
         write_outcome(folder, model, embedding, metrics, config, recordings)
+    _checkpoints(output_path).prune(keep=0)
 
 
 def _recordings(neural: Neural, labels: Labels) -> tuple[Recording, ...]:
@@ -172,19 +175,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parse_arguments(arguments))
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     try:
-        archive.open_folder(options["output_dir"], overwrite)
-        settings = make_config(options)
-        _, _, dataset = load_synthetic_data(settings.dataset or "")
-        model = train_cebra_model(dataset, None, options, resume)
-        output = setup_directories(settings.output_dir)
-        folder = archive.RunFolder(output)
-        with archive.writing(folder):
-            archive.unseal(folder)
-            embedding, metrics = evaluate_embedding(model, dataset, None, output, settings.holdout)
-        settled = {"seed": model.seed_, "device": model.device_}
-        resolved = {**settings.model_dump(mode="json"), **settled}
-        save_results(model, embedding, metrics, resolved, output, dataset)
-        _checkpoints(output).prune(keep=0)
+        with archive.opened(options["output_dir"], overwrite) as folder:
+            settings = make_config(options)
+            _, _, dataset = load_synthetic_data(settings.dataset or "")
+            model = train_cebra_model(dataset, None, options, resume)
+            output = setup_directories(settings.output_dir)
+            with archive.writing(folder):
+                archive.unseal(folder)
+                embedding, metrics = evaluate_embedding(
+                    model, dataset, None, output, settings.holdout
+                )
+            settled = settled_settings(model, sampling_plan(model, _recordings(dataset, None)))
+            resolved = {**settings.model_dump(mode="json"), **settled}
+            save_results(model, embedding, metrics, resolved, output, dataset)
     except GrevyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -189,6 +189,13 @@ class TestManifest:
         assert getpass.getuser() not in text
         assert platform.node() not in text
 
+    @pytest.mark.parametrize("home", ["/", "/lab/al"])
+    def test_only_what_lies_in_the_home_folder_is_shortened(self, tmp_path, monkeypatch, home):
+        monkeypatch.setenv("HOME", home)
+        folder = archive.open_folder(tmp_path / "run")
+        archive.seal(folder, [make_recording(np.eye(5), source="/lab/alice/x.npz")], "id", None)
+        assert '"/lab/alice/x.npz"' in (folder / archive.MANIFEST).read_text()
+
     def test_it_is_written_last(self, finished):
         times = {name: (finished / name).stat().st_mtime_ns for name in WRITTEN}
         assert (finished / archive.MANIFEST).stat().st_mtime_ns >= max(times.values())

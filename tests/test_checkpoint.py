@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.checkpoint import read_checkpoint, write_checkpoint
+from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
 from grevy.errors import GrevyError
 from grevy.estimator import CEBRA
 
@@ -214,3 +214,10 @@ def test_plain_data_needs_no_trust(value, tmp_path):
     got = read_checkpoint(tmp_path / "model.pt", None, trust=False)["value"]
     assert type(got) is type(value)
     assert got == value
+
+
+def test_how_often_is_checked_and_a_folder_may_be_a_string(tmp_path):
+    assert Checkpoints(str(tmp_path)).newest() == []
+    for wrong in ({"minutes": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"steps": 0}):
+        with pytest.raises(GrevyError, match="checkpoints every"):
+            Checkpoints(tmp_path, **wrong)

@@ -277,6 +277,11 @@ BAD = {
     "NaN": (with_arrays(spikes=changed("spikes", (17, 3), NAN)), ["1 NaN", "step 17, neuron 3"]),
     "inf": (with_arrays(spikes=changed("spikes", 9, np.inf)), ["6 NaN or inf", "step 9, neuron 0"]),
     "all zero": (with_arrays(spikes=np.zeros((200, 6))), ["zero everywhere"]),
+    "one row for several time steps": (
+        flags("--model-architecture", "offset40-model-4x-subsample", "--holdout", "0"),
+        ["offset40-model-4x-subsample", "one row for several time steps"],
+    ),
+    "checkpoints at no time": (flags("--checkpoint-minutes", "0"), ["every 0.0 minutes"]),
     "one row of one neuron": (
         with_arrays(spikes=np.arange(200.0)),
         ["shape (200,)", "expected (T, N)", "(200, 1)"],
@@ -909,6 +914,10 @@ class TestEmbed:
             ({"output": "nowhere/emb.npy"}, ["nowhere", "a folder that exists"]),
             ({"output": "/proc/emb.npy"}, ["/proc/emb.npy cannot be written"]),
             ({"more": ["--session", "1"]}, ["--session 1", "one recording"]),
+            (
+                {"data": "demo-continuous", "more": ["--neural", "x", "--segments", "y"]},
+                ["--neural, --segments: for a data file only"],
+            ),
             ({"more": ["--device", "gpu"]}, ["unknown device 'gpu'"]),
         ],
         ids=lambda value: str(value) if isinstance(value, dict) else "",

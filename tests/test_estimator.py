@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grevy
+from grevy.checkpoint import Checkpoints
 from grevy.errors import GrevyError
 from grevy.estimator import CEBRA
 
@@ -307,6 +308,12 @@ def test_the_batch_size_of_transform_does_not_matter(batch_size):
     np.testing.assert_allclose(model.transform(X, batch_size=batch_size), expected, atol=1e-6)
 
 
+def test_a_silent_stretch_is_transformed():
+    model = small().fit(X, LINE)
+    embedding = model.transform(np.zeros((30, 6)))
+    np.testing.assert_allclose(embedding, embedding[:1].repeat(30, axis=0), atol=1e-6)
+
+
 def test_a_recording_is_transformed_within_its_segments():
     model = small(model_architecture="offset10-model").fit(X)
     runs = [[0, 60], [60, 120]]
@@ -323,6 +330,12 @@ def test_a_resampling_model_is_applied_as_cebra_does(tmp_path):
     model.save(tmp_path / "model.pt")
     plain = cebra.CEBRA.load(str(tmp_path / "model.pt"))
     np.testing.assert_allclose(model.transform(X), plain.transform(X), atol=1e-6)
+
+
+def test_a_resampling_model_does_not_run_across_segments():
+    model = small(model_architecture="offset40-model-4x-subsample").fit(X, LINE)
+    with pytest.raises(GrevyError, match="borders of segments"):
+        model.transform(X, segments=[[0, 60], [60, 120]])
 
 
 def test_and_window_by_window_where_cebra_cannot():
@@ -473,6 +486,35 @@ def test_partial_fit_needs_the_same_neurons():
         model.partial_fit(X2, LINE[:100])
     with pytest.raises(GrevyError, match="neurons"):
         model.partial_fit([X, X2], [LINE, LINE[:100]])
+
+
+def test_checkpoints_and_resume_are_never_ignored(tmp_path):
+    with pytest.raises(GrevyError, match="resume was given without checkpoints"):
+        small().fit(X, LINE, resume=True)
+    model = small().fit(X, LINE)
+    with pytest.raises(GrevyError, match="adapt keeps no checkpoints"):
+        model.fit(X2, LINE[:100], adapt=True, checkpoints=Checkpoints(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_architecture": "offset1-model-v4"},
+        {"num_hidden_units": 9},
+        {"output_dimension": 5},
+        {"distance": "euclidean"},
+        {"temperature": 0.5},
+        {"temperature_mode": "auto"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_partial_fit_refuses_what_it_cannot_honour(changes, several):
+    given = ([X, X2], [LINE, LINE[:100]]) if several else (X, LINE)
+    model = small().fit(*given)
+    model.set_params(learning_rate=1e-2).partial_fit(*given)
+    with pytest.raises(GrevyError, match="changed after fit"):
+        model.set_params(**changes).partial_fit(*given)
 
 
 @pytest.mark.parametrize("several_first", [False, True])

@@ -233,6 +233,33 @@ class TestScores:
         assert metrics["test_r2"] > 0.99
         assert metrics["scores"]["x"]["random"]["test_r2"] > 0.99
 
+    @pytest.mark.parametrize("holdout", [0.0, 0.2])
+    def test_a_run_over_segments_with_gaps(self, tmp_path, holdout):
+        rng = np.random.default_rng(0)
+        arrays = {"neural": rng.normal(size=(400, 5)), "place": rng.normal(size=400)}
+        np.savez(tmp_path / "x.npz", **arrays, runs=[[10, 190], [200, 390]])
+        settings = {"data": str(tmp_path / "x.npz"), "neural": "neural", "label": "place"}
+        settings |= {"segments": "runs", "holdout": holdout, "output_dir": str(tmp_path / "run")}
+        done = run_experiment(make_config({**SMALL, **settings}), verbose=False)
+        embedding = np.load(done.folder / archive.EMBEDDING)
+        assert np.flatnonzero(np.isnan(embedding).any(axis=1)).tolist() == [
+            *range(10), *range(190, 200), *range(390, 400),
+        ]  # fmt: skip
+        assert np.isfinite(done.metrics["scores"]["place"]["random"]["test_r2"])
+
+    def test_gaps_leave_every_score_as_it_is_without_them(self, embedding):
+        rng = np.random.default_rng(1)
+        values = rng.normal(size=400)
+        inside = np.r_[0:150, 200:400]
+        split = Split(np.r_[0:100, 200:300], np.r_[120:150, 350:400])
+        gaps = embedding.copy()
+        gaps[150:200] = np.nan
+        whole = make_recording(embedding, [continuous(values)], segments=[[0, 150], [200, 400]])
+        short = make_recording(embedding[inside], [continuous(values[inside])])
+        moved = Split(*(np.searchsorted(inside, steps) for steps in (split.train, split.test)))
+        expected = evaluate(embedding[inside], short, moved, short.neural)
+        assert evaluate(gaps, whole, split, whole.neural) == expected
+
     def test_a_diverged_embedding_is_an_error(self, embedding):
         broken = embedding.copy()
         broken[7] = np.nan

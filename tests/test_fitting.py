@@ -9,9 +9,9 @@ from torch import nn
 from grevy.errors import GrevyError
 from grevy.estimator import CEBRA
 from grevy.fitting import (
+    check_one_row_for_each_step,
     check_parameters,
     fresh_state,
-    label_types,
     make_training,
     resolve_device,
     sampling_plan,
@@ -181,14 +181,8 @@ def test_a_training_brings_all_together(tmp_path):
     assert np.load(tmp_path / "x.npy")[0].any()
 
 
-def test_label_types_are_as_cebra_describes_them():
-    one = np.zeros((40, 2), np.float32)
-    two = np.zeros(40, np.int32)
-    assert label_types([recording(LINE, KLASS)], (one, two), False) == [
-        (np.dtype("float32"), (40, 2)),
-        (np.dtype("int32"), (40,)),
-    ]
-    pair = [recording(LINE), recording(LINE)]
-    assert label_types(pair, ([one, one],), True) == [[(np.dtype("float32"), (40, 2))] * 2]
-    assert label_types([recording(KLASS)], (), False) == [(np.dtype("int64"), (40,))]
-    assert label_types([recording(LINE)], (np.array(["a"] * 40),), False)[0][0] == np.int64
+def test_models_that_subsample_are_told_apart():
+    check_one_row_for_each_step(CEBRA("offset10-model"), 3)
+    check_one_row_for_each_step(CEBRA("offset4-model-2x-subsample"), 3)  # window by window
+    with pytest.raises(GrevyError, match="one row for several time steps"):
+        check_one_row_for_each_step(CEBRA("offset40-model-4x-subsample"), 3)

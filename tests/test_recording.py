@@ -163,13 +163,19 @@ def test_whole_turns_are_exactly_zero(turns):
         (np.ones((0, 3)), "at least 1"),
         (np.ones((3, 0)), "at least 1"),
         (np.array([[1, 1], [1, np.nan], [np.inf, 1]]), "2 NaN .* of 6, .* time step 1, neuron 1"),
-        (np.zeros((3, 2)), "zero everywhere"),
-        (torch.zeros(3, 2), "zero everywhere"),
     ],
 )
 def test_neural_refusals(neural, message):
     with pytest.raises(GrevyError, match=message):
         make_recording(neural)
+
+
+def test_a_silent_stretch_is_a_recording():
+    assert make_recording(np.zeros((3, 2))).silent
+    assert not make_recording(np.eye(3)).silent
+    late = np.zeros((70_000, 2), np.float32)
+    late[-1, 1] = 1  # beyond the part that is looked at first
+    assert not make_recording(late).silent
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.float16, np.float64, np.float32])

@@ -145,6 +145,14 @@ def test_a_longer_training_goes_on_from_a_finished_one(tmp_path):
     np.testing.assert_array_equal(bits(longer), bits(estimator().fit(X, y)))
 
 
+def test_a_checkpoint_beyond_the_training_is_refused(tmp_path):
+    X, y = data()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", minutes=None, steps=50)
+    estimator().fit(X, y, checkpoints=checkpoints)
+    with pytest.raises(grevy.GrevyError, match=r"100 steps already.*max_iterations=50"):
+        estimator(max_iterations=50).fit(X, y, checkpoints=checkpoints, resume=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "shift", "told"),
     [({"learning_rate": 1e-2}, 0, "learning_rate"), ({"seed": 4}, 0, "seed"), ({}, 1, "the data")],

@@ -187,6 +187,8 @@ def seal(
 ) -> None:
     """Write the manifest: checksums of all files and of the input data, versions, platform."""
     files = {name: file_checksum(folder / name) for name in _own_files(folder)}
+    # Not Path.home(), which raises for a user who has none.
+    home = os.path.expanduser("~") + os.sep  # noqa: PTH111
     manifest = {
         "run_id": run_id,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -195,7 +197,7 @@ def seal(
         "data": [
             {
                 # A path below the home folder would tell the user's name.
-                "source": recording.source.replace(str(Path.home()), "~"),
+                "source": recording.source.replace(home, f"~{os.sep}"),
                 "time_steps": len(recording),
                 "neurons": recording.n_neurons,
                 "sha256": data_checksum([recording]),

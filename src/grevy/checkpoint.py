@@ -34,6 +34,18 @@ class Checkpoints:
     minutes: float | None = 1.0
     steps: int | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))  # a string will do
+        if self.minutes is not None and not self.minutes > 0:
+            raise GrevyError(
+                f"checkpoints every {self.minutes} minutes; expected a positive number, or None."
+            )
+        if self.steps is not None and not self.steps >= 1:
+            raise GrevyError(
+                f"checkpoints every {self.steps} steps; expected a whole number of at least 1, or "
+                f"None."
+            )
+
     def path(self, step: int) -> Path:
         """Return the place of the checkpoint after `step` steps."""
         return self.folder / f"step_{step:09d}.pt"

@@ -150,6 +150,8 @@ def run(
         from grevy.experiment import run_experiment
 
         settings = read_config(config) if config else {}
+        # Only the person at the keyboard can trust a file, not another file.
+        settings.pop("trust", None)
         # Another source than the file's takes its place, keys and all.
         replaced = {"dataset": ("data", *FILE_ONLY), "data": ("dataset",)}
         for source, others in replaced.items():

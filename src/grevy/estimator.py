@@ -6,25 +6,28 @@ behind the fitted attributes that `cebra`'s plots, metrics and checkpoints expec
 
 import io
 import secrets
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import cebra
 import cebra.integrations.sklearn.utils as cebra_checks
-import cebra.models
 import numpy as np
 import numpy.typing as npt
 import torch
-from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from grevy import __version__ as grevy_version
+from grevy.bookkeeping import (
+    Callback,
+    Hook,
+    Saver,
+    cut_history,
+    fitted_attributes,
+    keep_history,
+    loss_of,
+)
 from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
 from grevy.encoding import EMBED_CHUNK, embed, receptive_field
 from grevy.errors import GrevyError, unknown
@@ -32,83 +35,17 @@ from grevy.fitting import (
     ModelState,
     adapted_state,
     check_parameters,
+    continued_state,
     fresh_state,
-    label_types,
     make_training,
-    resolve_device,
-    use_fused,
-    without_fused,
+    subsamples,
 )
+from grevy.model_format import pack, unpack
 from grevy.progress import training_progress
 from grevy.recording import Recording, data_checksum, make_recording
 from grevy.sampling import PriorKind, fitting_positions
 from grevy.sessions import gather_recordings
-from grevy.training import DivergedError, chance_loss, interruptible, run
-
-# Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a checkpoint.
-_OWN_PARAMETERS = ("seed", "prior", "num_negatives")
-_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_", "data_checksum_")
-
-Callback = Callable[[int, Any], None]
-
-
-@dataclass(frozen=True)
-class _Hook:
-    """A user's callback and how often it is called."""
-
-    callback: Callback | None
-    frequency: int | None
-
-    def __post_init__(self) -> None:
-        if (self.callback is None) != (self.frequency is None):
-            given, missing = "callback", "callback_frequency"
-            if self.callback is None:
-                given, missing = missing, given
-            raise GrevyError(f"{given} was given without {missing}. Give both or neither.")
-        whole = isinstance(self.frequency, (int, np.integer))
-        if self.frequency is not None and not (whole and self.frequency >= 1):
-            raise GrevyError(
-                f"callback_frequency is {self.frequency!r}; expected a whole number of at least 1."
-            )
-
-    def is_due(self, step: int) -> bool:
-        return self.frequency is not None and step % self.frequency == 0
-
-    def call(self, step: int, solver: Any) -> None:
-        if self.callback is not None:
-            self.callback(step, solver)
-
-
-class _Saver:
-    """Writes the checkpoints of one training."""
-
-    def __init__(self, checkpoints: Checkpoints, data_checksum: str, resume: bool) -> None:
-        self.checkpoints = checkpoints
-        self.data_checksum = data_checksum
-        self._written = time.monotonic()
-        self._goes_on = resume
-
-    def is_due(self, done: int) -> bool:
-        steps, minutes = self.checkpoints.steps, self.checkpoints.minutes
-        by_steps = steps is not None and done % steps == 0
-        return by_steps or (
-            minutes is not None and time.monotonic() - self._written >= 60 * minutes
-        )
-
-    def save(self, model: "CEBRA") -> None:
-        if not self._goes_on:  # what is left of a training that is now started over
-            self.checkpoints.prune(keep=0)
-            self._goes_on = True
-        model.save(self.checkpoints.path(model.n_steps_))
-        self.checkpoints.prune()
-        self._written = time.monotonic()
-
-    def save_last(self, model: "CEBRA") -> None:
-        """Save as the training ends, for whatever reason: a failure must not hide the reason."""
-        try:
-            self.save(model)
-        except GrevyError as error:
-            warnings.warn(f"no checkpoint could be kept: {error}", stacklevel=2)
+from grevy.training import DivergedError, interruptible, run
 
 
 class CEBRA(cebra.CEBRA):  # type: ignore[misc]
@@ -261,8 +198,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             Where and how often to keep the training, and once more as it ends or is cut off.
         resume : bool
             Go on from the newest checkpoint there, if there is one, to the same bits as a
-            training that was never cut off. Parameters (but device and `max_iterations`) and
-            data must be the same.
+            training that was never cut off. Parameters (but device and `max_iterations`, which
+            may be larger) and data must be the same.
 
         Returns
         -------
@@ -274,23 +211,29 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         GrevyError
             If parameters or data are unusable; the message says how to mend it. The estimator is
             then as it was before.
+        DivergedError
+            If the loss is no longer finite; the estimator is usable as of the last good step.
         KeyboardInterrupt, SystemExit
             After Ctrl-C or SIGTERM; the estimator is usable as far as training got.
         """
         check_parameters(self)
-        hook = _Hook(callback, callback_frequency)
+        hook = Hook(callback, callback_frequency)
+        if resume and checkpoints is None:
+            raise GrevyError("resume was given without checkpoints. Give both, or drop resume.")
         recordings, several = gather_recordings(X, y, segments)
         if adapt and cebra_checks.check_fitted(self):
+            if checkpoints is not None:
+                raise GrevyError("adapt keeps no checkpoints. Drop checkpoints, or adapt.")
             state = adapted_state(self, recordings, several)
             return self._train(state, recordings, y, 0, self.max_adapt_iterations, hook)
         saver = None
         if checkpoints is not None:
-            saver = _Saver(checkpoints, data_checksum(recordings), resume)
-        loaded = self._resumed(saver, several) if resume and saver is not None else None
+            saver = Saver(checkpoints, data_checksum(recordings), resume)
+        loaded = saver.newest(self) if resume and saver is not None else None
         if loaded is not None:
-            state, first = loaded
-            left = max(self.max_iterations - first, 0)
-            return self._train(state, recordings, y, first, left, hook, saver)
+            left = self.max_iterations - loaded.n_steps_
+            state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
+            return self._train(state, recordings, y, loaded.n_steps_, left, hook, saver)
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
         state = fresh_state(self, recordings, several, seed)
         return self._train(state, recordings, y, 0, self.max_iterations, hook, saver)
@@ -306,24 +249,17 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         """Train `max_iterations` steps more, with the weights and optimiser at hand, on this data.
 
         Parameters and errors as in `fit`. On an estimator that is not fitted it is `fit`. The data
-        may be other than before, with the same number of neurons.
+        may be other than before, with the same number of neurons; parameters that made model,
+        criterion or optimiser may not.
         """
         if not cebra_checks.check_fitted(self):
             return self.fit(
                 X, *y, callback=callback, callback_frequency=callback_frequency, segments=segments
             )
         check_parameters(self)
-        hook = _Hook(callback, callback_frequency)
+        hook = Hook(callback, callback_frequency)
         recordings, several = gather_recordings(X, y, segments)
-        given = [recording.n_neurons for recording in recordings]
-        if self.n_features_in_ != (given if several else given[0]):
-            raise GrevyError(
-                f"partial_fit: the model was trained on {self.n_features_in_} neurons, this data "
-                f"has {given}. Give the same neurons, or use fit(adapt=True)."
-            )
-        for group in self.solver_.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        state = ModelState(self.model_, self.solver_, several, self.device_, self.seed_)
+        state = continued_state(self, recordings, several)
         return self._train(state, recordings, y, self.n_steps_, self.max_iterations, hook)
 
     def transform(
@@ -348,7 +284,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (T, D), float32
-            Without padding (``pad_before_transform=False``) W - 1 rows fewer for each segment.
+            Without padding (``pad_before_transform=False``) W - 1 rows fewer for each segment; one
+            row for several steps from a model that subsamples.
         """
         check_is_fitted(self, "n_features_")
         if batch_size is not None and batch_size < 1:
@@ -366,8 +303,12 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                 f"transform: {recording.n_neurons} neurons were given, the model was trained on "
                 f"{model.num_input}. Give the same neurons, or fit(adapt=True) to the new ones."
             )
-        resampled = isinstance(model, cebra.models.ResampleModelMixin)
-        if resampled and isinstance(model, cebra.models.ConvolutionalModelMixin):
+        if subsamples(model):
+            if len(recording.segments) > 1:
+                raise GrevyError(
+                    f"transform: {self.model_architecture!r} gives one row for several time steps "
+                    f"and would run across the borders of segments. Embed each segment by itself."
+                )
             plain: npt.NDArray[np.float32] = super().transform(
                 recording.neural, batch_size, session_id
             )
@@ -402,12 +343,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         write_checkpoint(self._get_state_dict(), Path(filename))
 
     def _get_state_dict(self) -> dict[str, Any]:
-        contents: dict[str, Any] = super()._get_state_dict()
-        own = {name: contents["args"].pop(name) for name in _OWN_PARAMETERS}
-        solver = contents["state_dict"]
-        contents["state_dict"] = {**solver, "optimizer": without_fused(solver["optimizer"])}
-        fitted = {name: getattr(self, name) for name in _OWN_ATTRIBUTES}
-        return {**contents, "grevy": {"args": own, "state": fitted, "version": grevy_version}}
+        return pack(super()._get_state_dict(), self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Give model and solver as a checkpoint: not every class of `cebra` can be pickled."""
@@ -472,55 +408,10 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
 
     @classmethod
     def _from_contents(cls, contents: dict[str, Any], device: str | None) -> Self:
-        architecture = contents["args"]["model_architecture"]
-        if architecture not in cebra.models.get_options():
-            raise unknown("model", architecture, cebra.models.get_options())
-        trained_on = contents["state"]["device_"]
-        try:
-            target = resolve_device(device or trained_on)
-        except GrevyError:
-            target = "cpu"
-        moved = {**contents, "state": {**contents["state"], "device_": target}}
-        with warnings.catch_warnings():
-            # `cebra` warns about its own hybrid solver, and that no action is required.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            plain = _load_cebra_with_sklearn_backend(moved)
-        own = contents.get("grevy", {"args": {}, "state": {}})
-        loaded = cls(**contents["args"], **own["args"])
-        fitted = {name: value for name, value in vars(plain).items() if name.endswith("_")}
-        batch_size = loaded.batch_size or 1  # of whole-data training `cebra` keeps no number
-        defaults = {
-            "seed_": secrets.randbits(32),
-            "n_steps_": len(plain.solver_.history),
-            "chance_": chance_loss(batch_size * (plain.num_sessions_ or 1), loaded.hybrid),
-            "data_checksum_": None,
-        }
-        loaded.__dict__.update({**fitted, **defaults, **own["state"]})
-        loaded.solver_.n_features = loaded.n_features_
-        use_fused(loaded.solver_.optimizer)
+        saved = unpack(contents, device)
+        loaded = cls(**saved.parameters)
+        loaded.__dict__.update(saved.fitted)
         return loaded
-
-    def _resumed(self, saver: "_Saver", several: bool) -> tuple[ModelState, int] | None:
-        """Read the newest whole checkpoint, and check that it is of this training."""
-        for path in saver.checkpoints.newest():
-            try:
-                loaded = type(self).load(path, map_location=resolve_device(self.device))
-            except GrevyError:
-                continue  # cut off while it was written elsewhere, or damaged: take the one before
-            mine, theirs = self.get_params(), loaded.get_params()
-            free = {"device", "verbose", "max_iterations", "max_adapt_iterations"}
-            if self.seed is None:
-                free.add("seed")
-            other = [name for name in mine if name not in free and mine[name] != theirs[name]]
-            if other or loaded.data_checksum_ != saver.data_checksum:
-                what = ", ".join(other) or "the data"
-                raise GrevyError(
-                    f"the checkpoint {path} is of another training: it differs in {what}. Resume "
-                    f"with the same settings and data, or start without resume."
-                )
-            state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
-            return state, loaded.n_steps_
-        return None
 
     def _train(
         self,
@@ -529,8 +420,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         y: Sequence[Any],
         first: int,
         n_steps: int,
-        hook: _Hook,
-        saver: "_Saver | None" = None,
+        hook: Hook,
+        saver: Saver | None = None,
     ) -> Self:
         """Train, and keep the result however training ends."""
         training = make_training(self, state, recordings)
@@ -538,9 +429,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         done, last = first, first + n_steps
 
         def keep() -> None:
-            _keep_history(state.solver, pending)
-            _cut_history(state.solver, done)
-            self._keep(state, recordings, y, done)
+            keep_history(state.solver, pending)
+            cut_history(state.solver, done)
+            self.__dict__.update(fitted_attributes(state, recordings, y, done))
             self.chance_ = training.chance
             self.data_checksum_ = saver.data_checksum if saver else None
 
@@ -554,9 +445,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                 for step, record in run(training, first, last):
                     pending.append(record)
                     done = step + 1
-                    progress(done - first, partial(_loss_of, record))
+                    progress(done - first, partial(loss_of, record))
                     if hook.is_due(step - first):
-                        _keep_history(state.solver, pending)
+                        keep_history(state.solver, pending)
                         hook.call(step - first, state.solver)
                     if saver is not None and saver.is_due(done):
                         keep()
@@ -572,46 +463,3 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             for parameter in state.model.parameters():
                 parameter.requires_grad_(True)  # `adapt` had frozen some
         return self
-
-    def _keep(
-        self, state: ModelState, recordings: Sequence[Recording], y: Sequence[Any], done: int
-    ) -> None:
-        """Set the fitted attributes, as `cebra` does after training."""
-        neurons = [recording.n_neurons for recording in recordings]
-        solver = state.solver
-        solver.n_features = neurons if state.several else neurons[0]
-        if state.several:
-            solver.num_sessions = len(recordings)
-        self.model_ = state.model
-        self.solver_ = solver
-        self.solver_name_ = solver._variant_name
-        self.device_ = state.device
-        self.offset_ = (state.model[0] if state.several else state.model).get_offset()
-        self.n_features_ = solver.n_features
-        self.n_features_in_ = solver.n_features
-        self.num_sessions_ = len(recordings) if state.several else None
-        self.label_types_ = label_types(recordings, y, state.several)
-        self.seed_ = state.seed
-        self.n_steps_ = done
-
-
-def _loss_of(record: Tensor) -> float:
-    return float(record[0])
-
-
-def _cut_history(solver: Any, steps: int) -> None:
-    """Forget what was recorded after `steps` steps, if the model was put back."""
-    del solver.history[steps:]
-    for values in solver.log.values():
-        del values[steps:]
-
-
-def _keep_history(solver: Any, pending: list[Tensor]) -> None:
-    """Move records into the solver's history, where `cebra`'s plots look; empties `pending`."""
-    if not pending:
-        return
-    rows = torch.stack(pending).cpu().tolist()
-    pending.clear()
-    solver.history.extend(row[0] for row in rows)
-    for column, name in enumerate(("total", "pos", "neg", "temperature")):
-        solver.log[name].extend(row[column] for row in rows)

@@ -22,7 +22,7 @@ from grevy.decoding import (
 )
 from grevy.errors import GrevyError
 from grevy.recording import Array, Label, Recording, data_checksum
-from grevy.sampling import fitting_positions
+from grevy.sampling import SamplingPlan, fitting_positions
 from grevy.splits import Split, blocked_split, random_split, training_segments
 
 if TYPE_CHECKING:
@@ -208,8 +208,9 @@ def train(
     notify: Callable[[str], None],
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
-    from grevy.fitting import sampling_plan
+    from grevy.fitting import check_one_row_for_each_step, sampling_plan
 
+    check_one_row_for_each_step(model, recordings[0].n_neurons)
     seen = list(recordings)
     if split is not None:
         start = 0
@@ -235,10 +236,15 @@ def train(
                 f"far is kept in {kept[0]}; run the same command with --resume to go on."
             )
         raise
+    return config.model_copy(update=settled_settings(model, plan))
+
+
+def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:
+    """Name what a training has settled: the seed, the device, and how samples were drawn."""
     settled = {"seed": model.seed_, "device": model.device_, "prior": plan.prior}
     if plan.conditional != "discrete":
         settled["conditional"] = plan.conditional
-    return config.model_copy(update=settled)
+    return settled
 
 
 def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
@@ -295,19 +301,23 @@ def evaluate(
         manual's, present if a label is continuous. ``scores`` holds, for each label, ``random``
         and (if blocks were held out) ``blocked``, the latter with the baselines beside it.
     """
-    checked_embedding(embedding)
     inside = fitting_positions(whole.segments, 0, 1)
+    if len(inside) < len(whole):  # the other steps have no embedding
+        if split is not None:
+            split = Split(*(np.searchsorted(inside, steps) for steps in (split.train, split.test)))
+        neural = None if neural is None else neural[inside]
+        return evaluate(embedding[inside], _without_gaps(whole, inside), split, neural)
+    checked_embedding(embedding)
     metrics: dict[str, Any] = {}
     numbers = [label.values for label in whole.labels if label.kind == "continuous"]
     if numbers:
-        metrics.update(manual_scores(embedding[inside], np.concatenate(numbers, axis=1)[inside]))
+        metrics.update(manual_scores(embedding, np.concatenate(numbers, axis=1)))
     if not whole.labels:
         metrics["note"] = (
             "no label was given, so nothing can be decoded; the goodness of fit alone says how "
             "well the embedding tells time."
         )
-    leaky = random_split(len(inside), RANDOM_HOLDOUT, RANDOM_SEED)
-    leaky = Split(inside[leaky.train], inside[leaky.test])
+    leaky = random_split(len(whole), RANDOM_HOLDOUT, RANDOM_SEED)
     inputs = {"embedding": embedding}
     if split is not None and neural is not None:
         dimension = min(embedding.shape[1], *neural.shape)
@@ -328,6 +338,18 @@ def evaluate(
     if split is not None:
         metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
     return metrics
+
+
+def _without_gaps(whole: Recording, inside: Array) -> Recording:
+    """Move the segments together, for evaluation; the neural data is left out."""
+    stops = np.cumsum(np.diff(whole.segments, axis=1))
+    return replace(
+        whole,
+        neural=np.zeros((len(inside), 0), np.float32),
+        labels=tuple(label.take(inside) for label in whole.labels),
+        segments=np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1),
+        latent=None if whole.latent is None else whole.latent[inside],
+    )
 
 
 def _scores(values: Array, label: Label, split: Split) -> dict[str, Any]:
@@ -476,7 +498,7 @@ def embed_file(
     Raises
     ------
     GrevyError
-        If a file is unusable, or model and data do not fit.
+        If a file is unusable, model and data do not fit, or a key is given for a data set.
     """
     from grevy import catalog
     from grevy.estimator import CEBRA
@@ -495,6 +517,9 @@ def embed_file(
         recording = read_recording(data, neural=neural, segments=segments, trust=trust)
     else:
         recordings = catalog.load(data)
+        given = [f"--{n}" for n, key in (("neural", neural), ("segments", segments)) if key]
+        if given:
+            raise GrevyError(f"{', '.join(given)}: for a data file only; {data!r} is a data set.")
         # A data set of one recording may be another day of any of the model's.
         number = 0 if len(recordings) == 1 else session or 0
         if number >= len(recordings):

@@ -15,7 +15,7 @@ from grevy.encoding import Encoder, choose_mode, receptive_field
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.layers import compile_network
 from grevy.masking import make_masks
-from grevy.recording import Array, Label, Recording
+from grevy.recording import Array, Recording
 from grevy.sampling import Conditional, SamplingPlan, make_sampler
 from grevy.training import HYBRID_DIMENSIONS, Training, weights_seed
 
@@ -306,6 +306,30 @@ def model_receptive_field(estimator: Any) -> tuple[int, int]:
         return receptive_field(_new_model(estimator, n_neurons=1))
 
 
+def subsamples(model: nn.Module) -> bool:
+    """Tell whether a model gives one row for several time steps when it runs over a sequence."""
+    resamples = isinstance(model, cebra.models.ResampleModelMixin)
+    return resamples and isinstance(model, cebra.models.ConvolutionalModelMixin)
+
+
+def check_one_row_for_each_step(estimator: Any, n_neurons: int) -> None:
+    """Check that an estimator's embedding will have as many rows as the data has time steps.
+
+    Raises
+    ------
+    GrevyError
+        If its architecture subsamples.
+    """
+    with torch.random.fork_rng():
+        model = _new_model(estimator, n_neurons)
+    if subsamples(model):
+        raise GrevyError(
+            f"model {estimator.model_architecture!r} gives one row for several time steps; a run "
+            f"needs one for each, to compare with the labels. Choose another, or train this one "
+            f"with grevy.CEBRA."
+        )
+
+
 class ModelDescription(NamedTuple):
     """A registered model.
 
@@ -366,6 +390,43 @@ def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool
     return state
 
 
+def continued_state(estimator: Any, recordings: Sequence[Recording], several: bool) -> ModelState:
+    """Take up a fitted model and its optimiser, to train on with the learning rate set now.
+
+    Raises
+    ------
+    GrevyError
+        If the number of neurons is another, or a parameter was changed that made the model.
+    """
+    given = [recording.n_neurons for recording in recordings]
+    if estimator.n_features_in_ != (given if several else given[0]):
+        raise GrevyError(
+            f"partial_fit: the model was trained on {estimator.n_features_in_} neurons, this data "
+            f"has {given}. Give the same neurons, or use fit(adapt=True)."
+        )
+    with torch.random.fork_rng():
+        models = [_new_model(estimator, n_neurons) for n_neurons in given]
+    asked = _made_of(models, estimator._prepare_criterion())
+    solver = estimator.solver_
+    if asked != _made_of(estimator.model_ if several else [estimator.model_], solver.criterion):
+        raise GrevyError(
+            "partial_fit: a parameter that made the model or the loss (its architecture, a number "
+            "of units or dimensions, the distance, the temperature) was changed after fit. Set it "
+            "back, or call fit."
+        )
+    for group in solver.optimizer.param_groups:
+        group["lr"] = estimator.learning_rate
+    return ModelState(estimator.model_, solver, several, estimator.device_, estimator.seed_)
+
+
+def _made_of(models: Sequence[nn.Module] | nn.ModuleList, criterion: Any) -> list[Any]:
+    """Describe models and a criterion by what cannot change in training."""
+    shapes = [[tuple(p.shape) for p in model.parameters()] for model in models]
+    learnt = any(True for _ in criterion.parameters())
+    temperature = None if learnt else float(criterion.temperature)
+    return [[type(model) for model in models], shapes, type(criterion), temperature]
+
+
 def make_training(estimator: Any, state: ModelState, recordings: Sequence[Recording]) -> Training:
     """Bring data, model and sampler together."""
     models = tuple(state.model) if state.several else (state.model,)
@@ -405,17 +466,3 @@ def _on_device(neural: Array, device: str) -> Tensor:
     ):  # torch would warn, and a memory map would be read again and again
         array = array.copy()
     return torch.from_numpy(array).to(device)
-
-
-def label_types(recordings: Sequence[Recording], y: Sequence[Any], several: bool) -> list[Any]:
-    """Describe labels as `cebra` keeps them: (dtype, shape), for each label, for each recording."""
-
-    def describe(values: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        array = values.values if isinstance(values, Label) else np.asarray(values)
-        plain = array.dtype if array.dtype.kind in "fi" else np.dtype(np.int64)
-        return plain, tuple(array.shape)
-
-    if several:
-        given = y or list(zip(*(recording.labels for recording in recordings), strict=True))
-        return [[describe(values) for values in label] for label in given]
-    return [describe(values) for values in (y or recordings[0].labels)]

@@ -99,6 +99,12 @@ class Recording:
         """N, the number of neurons (or channels)."""
         return int(self.neural.shape[1])
 
+    @property
+    def silent(self) -> bool:
+        """Whether the neural data is zero everywhere."""
+        parts = range(0, len(self), 65536)  # not all at once: it may be a large memory map
+        return not any(self.neural[start : start + 65536].any() for start in parts)
+
 
 def continuous(values: npt.ArrayLike, name: str = "label") -> Label:
     """Make a continuous label from (T,) or (T, L) numbers.
@@ -346,35 +352,26 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
         )
         return broken
     activity = array if array.dtype == np.float32 else array.astype(np.float32)
-    bad, first, active = _scan(activity)
+    bad, first = _scan(activity)
     if bad:
         problems.add(
             f"neural data has {bad} NaN or infinite values of {activity.size}, the first at time "
             f"step {first[0]}, neuron {first[1]}. Remove or interpolate them first."
         )
-    elif not active:
-        problems.add(
-            "neural data is zero everywhere; there is nothing to learn from. Check that the right "
-            "array was given."
-        )
     return activity
 
 
-def _scan(
-    activity: npt.NDArray[np.float32], rows: int = 65536
-) -> tuple[int, tuple[int, int], bool]:
-    """Count non-finite values, find the first, tell if any is non-zero; in bounded memory."""
-    bad, first, active = 0, (-1, -1), False
+def _scan(activity: npt.NDArray[np.float32], rows: int = 65536) -> tuple[int, tuple[int, int]]:
+    """Count non-finite values and find the first; in bounded memory."""
+    bad, first = 0, (-1, -1)
     for start in range(0, len(activity), rows):
-        part = activity[start : start + rows]
-        active = active or bool(part.any())
-        wrong = ~np.isfinite(part)
+        wrong = ~np.isfinite(activity[start : start + rows])
         if wrong.any():
             if not bad:
                 row, column = np.argwhere(wrong)[0]
                 first = (start + int(row), int(column))
             bad += int(wrong.sum())
-    return bad, first, active
+    return bad, first
 
 
 def _segments(values: npt.ArrayLike | None, length: int, problems: Problems) -> IntArray:

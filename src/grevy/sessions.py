@@ -35,7 +35,8 @@ def gather_recordings(
     Raises
     ------
     GrevyError
-        If lengths, kinds or numbers of labels do not fit together.
+        If lengths, kinds or numbers of labels do not fit together, or neural data is zero
+        everywhere.
     """
     sessions = list(map(_is_session, X)) if isinstance(X, (list, tuple)) else []
     if not any(sessions):
@@ -82,17 +83,23 @@ def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recordin
     names = [label.name for label in labels]
     if len(set(names)) < len(names):  # two unnamed Labels both come as "label"
         labels = [replace(label, name=f"{label.name} {n}") for n, label in enumerate(labels)]
-    if not isinstance(x, Recording):
-        return make_recording(x, labels, segments=segments, source=source)
-    runs = x.segments if segments is None else segments
-    return make_recording(
-        x.neural,
-        labels or x.labels,
-        segments=runs,
-        sampling_rate=x.sampling_rate,
-        source=x.source,
-        latent=x.latent,
-    )
+    if isinstance(x, Recording):
+        made = make_recording(
+            x.neural,
+            labels or x.labels,
+            segments=x.segments if segments is None else segments,
+            sampling_rate=x.sampling_rate,
+            source=x.source,
+            latent=x.latent,
+        )
+    else:
+        made = make_recording(x, labels, segments=segments, source=source)
+    if made.silent:
+        raise GrevyError(
+            f"{made.source}: neural data is zero everywhere; there is nothing to learn from. Check "
+            f"that the right array was given."
+        )
+    return made
 
 
 def align_labels(recordings: Sequence[Recording]) -> tuple[Recording, ...]:

@@ -153,8 +153,8 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
         embedded = encode_batch(training, batch, noise + step)
         scale = inverse_temperature(training.criterion, embedded[0])
         loss = batch_loss(embedded, scale, training.distance)
-        # Looking at the loss makes a GPU wait: there only now and then.
-        looked = step % BLOCK == 0 or not loss.total.is_cuda
+        # Looking at the loss makes a GPU wait: there only now and then, and at the end.
+        looked = step % BLOCK == 0 or step == last - 1 or not loss.total.is_cuda
         if looked and not math.isfinite(loss.total.item()):
             snapshot.put_back(training.optimizer)
             raise DivergedError(step, snapshot.step, training)
