@@ -10,6 +10,9 @@ run: .venv/installed
 	    --batch-size 512 --learning-rate 1e-4 --max-iterations 5000 --seed 0 \
 	    --output-dir results/run --overwrite
 
+# Two test processes with one thread each: more threads than cores only wait for each other.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: lint
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
