@@ -14,12 +14,10 @@ import numpy as np
 from grevy import CEBRA, GrevyError, Recording, archive, catalog
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, make_config
+from grevy.evaluation import evaluate, goodness_of_fit
 from grevy.experiment import (
-    describe_metrics,
     draw,
     embed_recordings,
-    evaluate,
-    goodness_of_fit,
     holdout_split,
     join_recordings,
     make_model,
@@ -30,6 +28,7 @@ from grevy.experiment import (
 )
 from grevy.fitting import sampling_plan
 from grevy.sessions import gather_recordings
+from grevy.summary import describe_metrics
 
 Neural = Any  # an array (T, N), a Recording, or a list of either
 Labels = Any  # an array, a Label, a tuple of several, or None

@@ -13,10 +13,9 @@ import torch
 from grevy import archive, synthetic
 from grevy.config import make_config, read_config
 from grevy.errors import GrevyError
+from grevy.evaluation import evaluate
 from grevy.experiment import (
-    describe_metrics,
     embed_recordings,
-    evaluate,
     holdout_split,
     join_recordings,
     make_model,
@@ -25,6 +24,7 @@ from grevy.experiment import (
 )
 from grevy.recording import circular, continuous, discrete, make_recording
 from grevy.splits import Split
+from grevy.summary import describe_metrics
 
 SMALL = {
     "max_iterations": 3,

@@ -21,7 +21,7 @@ ORDER = (
     "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "neighbours",
     "masking", "sampling", "sessions", "layers", "encoding", "infonce", "checkpoint", "training",
     "progress", "fitting", "bookkeeping", "model_format", "estimator", "splits", "decoding",
-    "figures", "archive", "report", "experiment", "cli",
+    "evaluation", "figures", "archive", "report", "summary", "experiment", "cli",
 )  # fmt: skip
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "experiments").glob("*.py")])

@@ -172,7 +172,8 @@ def run(
 
 
 def _report(done: Any, quiet: bool, as_json: bool) -> None:
-    from grevy.experiment import describe_metrics, output_paths
+    from grevy.experiment import output_paths
+    from grevy.summary import describe_metrics
 
     paths = output_paths(done.folder)
     if as_json:

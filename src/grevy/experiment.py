@@ -1,9 +1,8 @@
 """One run, from a configuration to a sealed folder: load, train, evaluate, draw, archive."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +12,17 @@ from grevy import archive
 from grevy.archive import RunFolder
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
-from grevy.decoding import (
-    checked_embedding,
-    decode,
-    linear_map_r2,
-    manual_scores,
-    principal_components,
-)
 from grevy.errors import GrevyError
-from grevy.recording import Array, Label, Recording, data_checksum
+from grevy.evaluation import evaluate, goodness_of_fit
+from grevy.recording import Array, Recording, data_checksum
 from grevy.sampling import SamplingPlan, fitting_positions
-from grevy.splits import Split, blocked_split, random_split, training_segments
+from grevy.splits import Split, blocked_split, training_segments
+from grevy.summary import describe_data, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from grevy.estimator import CEBRA
-
-# The manual's random split.
-RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
-# The last steps of a training, over which its goodness of fit is averaged.
-TAIL_FRACTION, TAIL_STEPS = 0.1, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,19 +158,6 @@ def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
     return model
 
 
-def describe_data(recordings: Sequence[Recording]) -> str:
-    """Say in a line or two what was loaded, and what is unusual about it."""
-    lines = []
-    for recording in recordings:
-        labels = ", ".join(f"{label.name} ({label.kind})" for label in recording.labels)
-        segments = len(recording.segments)
-        lines.append(
-            f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
-            f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
-        )
-    return "\n".join(lines)
-
-
 def holdout_split(model: "CEBRA", recordings: Sequence[Recording], holdout: float) -> Split | None:
     """Set blocks of time aside, kept from training by the receptive field and the time offset.
 
@@ -279,93 +255,6 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
     )
 
 
-def evaluate(
-    embedding: Array, whole: Recording, split: Split | None = None, neural: Array | None = None
-) -> dict[str, Any]:
-    """Score an embedding by the kind of each label, on the manual's and on the blocked split.
-
-    Parameters
-    ----------
-    embedding : ndarray of shape (T, D)
-    whole : Recording
-        Labels, segments and (if known) the latent of the same T time steps.
-    split : Split, optional
-        Blocks of time that the encoder did not train on.
-    neural : ndarray of shape (T, N), optional
-        For the baselines on the blocked split: principal components, and the raw data.
-
-    Returns
-    -------
-    dict
-        Plain numbers, ready for JSON. ``train_r2``, ``test_r2``, ``prediction_r2`` are the
-        manual's, present if a label is continuous. ``scores`` holds, for each label, ``random``
-        and (if blocks were held out) ``blocked``, the latter with the baselines beside it.
-    """
-    inside = fitting_positions(whole.segments, 0, 1)
-    if len(inside) < len(whole):  # the other steps have no embedding
-        if split is not None:
-            split = Split(*(np.searchsorted(inside, steps) for steps in (split.train, split.test)))
-        neural = None if neural is None else neural[inside]
-        return evaluate(embedding[inside], _without_gaps(whole, inside), split, neural)
-    checked_embedding(embedding)
-    metrics: dict[str, Any] = {}
-    numbers = [label.values for label in whole.labels if label.kind == "continuous"]
-    if numbers:
-        metrics.update(manual_scores(embedding, np.concatenate(numbers, axis=1)))
-    if not whole.labels:
-        metrics["note"] = (
-            "no label was given, so nothing can be decoded; the goodness of fit alone says how "
-            "well the embedding tells time."
-        )
-    leaky = random_split(len(whole), RANDOM_HOLDOUT, RANDOM_SEED)
-    inputs = {"embedding": embedding}
-    if split is not None and neural is not None:
-        dimension = min(embedding.shape[1], *neural.shape)
-        inputs["pca"] = principal_components(neural, split.train, dimension)
-        inputs["raw"] = neural
-    scores: dict[str, Any] = {}
-    for label in whole.labels:
-        of_label: dict[str, Any] = {"kind": label.kind, "random": _scores(embedding, label, leaky)}
-        if split is not None:
-            of_label["blocked"] = {
-                name: _scores(values, label, split) for name, values in inputs.items()
-            }
-        scores[label.name] = of_label
-    metrics["scores"] = scores
-    if whole.latent is not None:
-        fair = split or leaky
-        metrics["latent_r2"] = linear_map_r2(embedding, whole.latent, fair.train, fair.test)
-    if split is not None:
-        metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
-    return metrics
-
-
-def _without_gaps(whole: Recording, inside: Array) -> Recording:
-    """Move the segments together, for evaluation; the neural data is left out."""
-    stops = np.cumsum(np.diff(whole.segments, axis=1))
-    return replace(
-        whole,
-        neural=np.zeros((len(inside), 0), np.float32),
-        labels=tuple(label.take(inside) for label in whole.labels),
-        segments=np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1),
-        latent=None if whole.latent is None else whole.latent[inside],
-    )
-
-
-def _scores(values: Array, label: Label, split: Split) -> dict[str, Any]:
-    return asdict(decode(values, label, split))
-
-
-def goodness_of_fit(model: "CEBRA") -> float:
-    """Return how far the loss at the end of training is below chance, in bits.
-
-    0 for an embedding that tells nothing; (log M - loss) / log 2 with M negatives.
-    """
-    losses = model.solver_.log["total"]
-    tail = losses[-max(TAIL_STEPS, int(TAIL_FRACTION * len(losses))) :]
-    return (model.chance_ - float(np.mean(tail))) / math.log(2)
-
-
 def draw(embedding: Array, whole: Recording, model: "CEBRA | None" = None) -> "Figure":
     """Draw the manual's figure; with the loss where the model is given."""
     from grevy.figures import embedding_figure
@@ -414,56 +303,6 @@ def write_outcome(
     seconds = None if began is None else round(time.monotonic() - began, 3)
     archive.seal(folder, recordings, identity, seconds)
     return summary
-
-
-def summarise(
-    config: dict[str, Any], metrics: dict[str, Any], shape: Sequence[int], source: str
-) -> str:
-    """Write the text of ``logs/summary.txt``."""
-    lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
-    lines += [f"  {line}" for line in describe_metrics(metrics)]
-    lines += ["", "Configuration"]
-    lines += [f"  {name}: {value}" for name, value in config.items()]
-    return "\n".join(lines) + "\n"
-
-
-def describe_metrics(metrics: dict[str, Any]) -> list[str]:
-    """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
-    lines = []
-    if "goodness_of_fit_bits" in metrics:
-        lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
-    if "train_r2" in metrics:
-        lines.append(
-            f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
-            f"{metrics['prediction_r2']:.3f} (random split: leaky if the label changes slowly)"
-        )
-    if "latent_r2" in metrics:
-        lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
-    for name, scores in metrics.get("scores", {}).items():
-        lines.append(f"{name} ({scores['kind']})")
-        lines.append(f"  random split: {_line(scores['random'])}")
-        for what, values in scores.get("blocked", {}).items():
-            lines.append(f"  held-out blocks, {what}: {_line(values)}")
-    if "note" in metrics:
-        lines.append(f"note: {metrics['note']}")
-    return lines
-
-
-_SHOWN = {
-    "test_r2": "R2",
-    "median_absolute_error": "median absolute error",
-    "mean_error": "mean angular error",
-    "median_error": "median angular error",
-    "correlation": "circular correlation",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "macro F1",
-    "chance": "chance",
-}
-
-
-def _line(scores: dict[str, Any]) -> str:
-    return ", ".join(f"{shown} {scores[key]:.3f}" for key, shown in _SHOWN.items() if key in scores)
 
 
 def output_paths(folder: RunFolder) -> dict[str, Path]:

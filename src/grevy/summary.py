@@ -1,0 +1,69 @@
+"""A run in words: what was loaded, and how it scored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from grevy.recording import Recording
+
+
+def describe_data(recordings: Sequence[Recording]) -> str:
+    """Say in a line or two what was loaded, and what is unusual about it."""
+    lines = []
+    for recording in recordings:
+        labels = ", ".join(f"{label.name} ({label.kind})" for label in recording.labels)
+        segments = len(recording.segments)
+        lines.append(
+            f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
+            f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
+        )
+    return "\n".join(lines)
+
+
+def summarise(
+    config: dict[str, Any], metrics: dict[str, Any], shape: Sequence[int], source: str
+) -> str:
+    """Write the text of ``logs/summary.txt``."""
+    lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
+    lines += [f"  {line}" for line in describe_metrics(metrics)]
+    lines += ["", "Configuration"]
+    lines += [f"  {name}: {value}" for name, value in config.items()]
+    return "\n".join(lines) + "\n"
+
+
+def describe_metrics(metrics: dict[str, Any]) -> list[str]:
+    """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
+    lines = []
+    if "goodness_of_fit_bits" in metrics:
+        lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
+    if "train_r2" in metrics:
+        lines.append(
+            f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
+            f"{metrics['prediction_r2']:.3f} (random split: leaky if the label changes slowly)"
+        )
+    if "latent_r2" in metrics:
+        lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
+    for name, scores in metrics.get("scores", {}).items():
+        lines.append(f"{name} ({scores['kind']})")
+        lines.append(f"  random split: {_line(scores['random'])}")
+        for what, values in scores.get("blocked", {}).items():
+            lines.append(f"  held-out blocks, {what}: {_line(values)}")
+    if "note" in metrics:
+        lines.append(f"note: {metrics['note']}")
+    return lines
+
+
+_SHOWN = {
+    "test_r2": "R2",
+    "median_absolute_error": "median absolute error",
+    "mean_error": "mean angular error",
+    "median_error": "median angular error",
+    "correlation": "circular correlation",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "macro F1",
+    "chance": "chance",
+}
+
+
+def _line(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{shown} {scores[key]:.3f}" for key, shown in _SHOWN.items() if key in scores)
