@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grevy.catalog import cache_directories
 from grevy.errors import GrevyError
-from grevy.synthetic import NOISES, generate, write
+from grevy.synthetic import NOISES, write_all
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,9 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     folder = options.save_path or cache_directories()[0] / "synthetic"
     try:
-        for noise in options.noise or NOISES:
-            path = folder / f"continuous_label_{noise}.jl"
-            write(generate(noise, options.seed, options.n_samples, options.neurons), path)
+        noises = options.noise or NOISES
+        for path in write_all(noises, folder, options.seed, options.n_samples, options.neurons):
             print(path)
     except GrevyError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -113,6 +113,7 @@ def test_damage_inside_never_gives_a_traceback(model_file, tmp_path):
     whole = bytearray(model_file.read_bytes())
     rng = np.random.default_rng(1)
     path = tmp_path / "flipped.pt"
+    refused = 0
     for at in rng.integers(0, len(whole), 150):
         flipped = whole.copy()
         flipped[at] ^= int(rng.integers(1, 256))
@@ -120,7 +121,8 @@ def test_damage_inside_never_gives_a_traceback(model_file, tmp_path):
         try:
             CEBRA.load(path)
         except GrevyError:
-            continue
+            refused += 1
+    assert refused > 0
 
 
 NO_MODELS = {

@@ -243,14 +243,10 @@ def generate(
     """Make the synthetic data sets and write them where cebra finds them."""
     with _said_plainly():
         from grevy import catalog
-        from grevy.synthetic import NOISES, write
-        from grevy.synthetic import generate as make
+        from grevy.synthetic import NOISES, write_all
 
         folder = save_path or catalog.cache_directories()[0] / "synthetic"
-        # All are made before any is written, so that a mistake leaves nothing behind.
-        for each, made in [(each, make(each, seed, length, neurons)) for each in noise or NOISES]:
-            path = folder / f"continuous_label_{each}.jl"
-            write(made, path)
+        for path in write_all(noise or NOISES, folder, seed, length, neurons):
             print(path)
 
 

@@ -27,15 +27,12 @@ class NeighbourIndex:
         The samples, those at one point next to each other.
     starts, counts : ndarray of shape (U,), int64
         Samples of point u are ``samples[starts[u] : starts[u] + counts[u]]``.
-    turn : ndarray of shape (d,), bool
-        Dimensions that are angles in radians.
     """
 
     tree: Any
     samples: IntArray
     starts: IntArray
     counts: IntArray
-    turn: Array
 
 
 def build_index(points: FloatArray, samples: IntArray, turn: Array) -> NeighbourIndex:
@@ -59,7 +56,7 @@ def build_index(points: FloatArray, samples: IntArray, turn: Array) -> Neighbour
     counts = np.diff(np.append(starts, len(points)))
     box = np.where(turn, TAU, 0.0)
     tree = cKDTree(ordered[starts], boxsize=box if turn.any() else None)
-    return NeighbourIndex(tree, samples[order], starts, counts, turn)
+    return NeighbourIndex(tree, samples[order], starts, counts)
 
 
 def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator) -> IntArray:
@@ -69,7 +66,7 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
     ----------
     index : NeighbourIndex
     queries : ndarray of shape (Q, d)
-        Angles may be any real number of radians.
+        Angles may be any real number of radians; the tree wraps them.
     rng : numpy.random.Generator
         Decides among ties.
 
@@ -78,8 +75,6 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
     ndarray of shape (Q,), int64
     """
     queries = np.asarray(queries, np.float64)
-    if index.turn.any():
-        queries = np.where(index.turn, _wrap(queries), queries)
     n_points = len(index.starts)
     distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1), workers=-1)
     draws = rng.random(len(queries))
@@ -89,11 +84,6 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
         tied = np.flatnonzero(distance[:, 0] == distance[:, 1])
         found[tied] = _among_ties(index, queries[tied], draws[tied])
     return found
-
-
-def _wrap(angles: FloatArray) -> FloatArray:
-    wrapped = np.mod(angles, TAU)
-    return np.where(wrapped >= TAU, 0.0, wrapped)
 
 
 def _scaled(draws: FloatArray, counts: IntArray) -> IntArray:

@@ -206,3 +206,21 @@ def write(synthetic: Synthetic, path: str | Path) -> None:
     tensors = {key: torch.from_numpy(value.astype(np.float32)) for key, value in arrays.items()}
     with whole_file(Path(path)) as stream:
         joblib.dump(tensors, stream)
+
+
+def write_all(
+    noises: Sequence[str], folder: Path, seed: int, length: int, n_neurons: int
+) -> list[Path]:
+    """Generate data sets and write them under the names by which `cebra` finds them.
+
+    All are made before any is written, so that a mistake leaves nothing behind.
+
+    Returns
+    -------
+    list of Path
+    """
+    made = {noise: generate(noise, seed, length, n_neurons) for noise in noises}
+    paths = [folder / f"continuous_label_{noise}.jl" for noise in made]
+    for path, each in zip(paths, made.values(), strict=True):
+        write(each, path)
+    return paths
