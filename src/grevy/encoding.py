@@ -1,25 +1,27 @@
-"""How a model is applied: to gathered windows, to runs of them, or over the whole sequence.
+"""How a model is applied: to gathered windows, over the whole sequence, or the one after the other.
 
 A convolutional model gives the same embedding each way; what differs is the work. Q windows of W
-steps cost Q x W steps at the first layer, though many of them overlap. Merging overlapping windows
-into runs costs each step that any window needs once, but at every layer. The sequence costs T.
+steps cost Q x W steps at the first layer, though many of them overlap, and fewer at every layer,
+for windows shrink. The sequence costs T steps at every layer. So the first layers may be applied to
+the sequence, windows gathered from what they give, and the others applied to those.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.layers import Convolution, Linear, Network, Skip, apply_network
+from grevy.layers import Convolution, Network, Skip, apply_network
 from grevy.recording import Array, IntArray
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
 EMBED_CHUNK = 1 << 14
-
-Mode = Literal["windows", "runs", "sequence"]
+# What it costs to gather a number, to scatter its gradient, and to pass it through an activation
+# and back, in multiplications of a matrix product that take as long (measured on a CPU).
+GATHER, SCATTER, ACTIVATE = 25, 50, 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +34,15 @@ class Encoder:
         One for each recording.
     networks : tuple of Network or None
         The same, compiled, where they could be.
-    neural : tuple of Tensor of shape (T, N), float32
-        One for each recording.
+    neural : tuple of Tensor of shape (T, N)
+        One for each recording; float32, or of the dtype of the compiled network.
     starts : ndarray of shape (S + 1,), int64
         Where each recording begins on the common time axis.
     left, right : int
         Receptive field: a window at t spans [t - left, t + right).
-    modes : tuple of {"windows", "runs", "sequence"}
-        How the model of each recording is applied.
+    depths : tuple of int
+        How many layers of each model are applied to the whole sequence, before windows are
+        gathered; for a model that is not compiled 0, or 1 for all.
     """
 
     models: tuple[nn.Module, ...]
@@ -48,7 +51,22 @@ class Encoder:
     starts: IntArray
     left: int
     right: int
-    modes: tuple[Mode, ...]
+    depths: tuple[int, ...]
+
+
+class Encoded(NamedTuple):
+    """An embedding, and the way back.
+
+    Attributes
+    ----------
+    values : Tensor of shape (Q, D)
+        Outside autograd's graph; the memory may serve the next `encode`.
+    pull_back : callable
+        Takes the gradient of `values`, and leaves those of the parameters in their ``grad``.
+    """
+
+    values: Tensor
+    pull_back: Callable[[Tensor], None]
 
 
 def is_convolutional(model: nn.Module) -> bool:
@@ -64,17 +82,17 @@ def receptive_field(model: Any) -> tuple[int, int]:
     return int(offset.left), int(offset.right)
 
 
-def choose_mode(
+def choose_depth(
     length: int, n_windows: int, width: int, model: nn.Module, network: Network | None
-) -> Mode:
-    """Choose the cheapest way to apply a model in training.
+) -> int:
+    """Choose the cheapest way to apply a model in training; see `Encoder.depths`.
 
     Parameters
     ----------
     length : int
         T of the recording.
     n_windows : int
-        Q, the windows that one step needs, drawn uniformly.
+        Q, the windows that one step needs.
     width : int
         W, the receptive field.
     model : Module
@@ -83,45 +101,46 @@ def choose_mode(
 
     Returns
     -------
-    {"windows", "runs", "sequence"}
-        Always windows for a model with dropout, which must drop other units in every window, and
-        for one that is not convolutional.
+    int
+        Always 0 for a model with dropout, which must drop other units in every window, and for one
+        that is not convolutional.
     """
     dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in model.modules())
     if not is_convolutional(model) or dropout:
-        return "windows"
+        return 0
     if network is None:
         # A window shrinks to one step on its way through the layers: half of it on average.
-        return "sequence" if length < 0.5 * n_windows * width else "windows"
-    covered = length * -np.expm1(-n_windows * width / length)  # steps in at least one window
-    costs: dict[Mode, float] = {
-        "windows": _work(network, n_windows, width),
-        "runs": _work(network, 1, covered),
-        "sequence": _work(network, 1, length),
-    }
-    if covered > 0.95 * length:  # so little is saved that gathering the runs is not worth it
-        del costs["runs"]
-    return min(costs, key=lambda mode: costs[mode])
+        return int(length < 0.5 * n_windows * width)
+    depths = range(len(network.layers) + 1)
+    return min(depths, key=lambda depth: _work(network, depth, length, n_windows, width))
 
 
-def _work(network: Network, n_windows: float, width: float) -> float:
-    """Count multiplications of one forward and backward pass."""
-    work, first = 0.0, True
-    for layer in network.layers:
-        inner = layer.layers if isinstance(layer, Skip) else (layer,)
-        for each in inner:
-            if isinstance(each, (Convolution, Linear)):
-                width = max(width - getattr(each, "taps", 1) + 1, 1)
+def _work(network: Network, depth: int, length: int, n_windows: int, width: int) -> float:
+    """Estimate one forward and backward pass, in multiplications."""
+    work, rows, lost, first = 0.0, float(length), 0, True
+    columns = 0  # those of the data are the first layer's
+    for number, layer in enumerate((*network.layers, None)):
+        if number == depth:
+            rows = n_windows * (width - lost)
+            columns = columns or network.layers[0].weight.shape[1]  # type: ignore[attr-defined]
+            work += rows * columns * (GATHER + SCATTER * (depth > 0))
+        for each in layer.layers if isinstance(layer, Skip) else (layer,):
+            if isinstance(each, Convolution):
+                lost += each.taps - 1
+                rows -= (each.taps - 1) * (1 if number < depth else n_windows)
+                columns = len(each.weight)
                 # Output, weight gradient, and (but for the first layer) input gradient.
-                work += n_windows * width * each.weight.numel() * (2 if first else 3)
+                work += rows * each.weight.numel() * (2 if first else 3)
                 first = False
+            elif each is not None:
+                work += rows * columns * ACTIVATE
     return work
 
 
 def encode(
     encoder: Encoder, positions: Array, alter: Callable[[Tensor], Tensor] | None = None
-) -> Tensor:
-    """Embed the given positions of the common time axis, with gradients.
+) -> Encoded:
+    """Embed the given positions of the common time axis.
 
     Parameters
     ----------
@@ -130,10 +149,6 @@ def encode(
         Each with its window inside its recording.
     alter : callable, optional
         Applied to the windows (B, N, W) before the model: a mask, say.
-
-    Returns
-    -------
-    Tensor of shape (Q, D)
     """
     if len(encoder.models) == 1:
         return _encode_one(encoder, 0, positions, alter)
@@ -141,63 +156,41 @@ def encode(
     order = np.argsort(session, kind="stable")
     counts = np.bincount(session, minlength=len(encoder.models))
     parts = np.split(positions[order], np.cumsum(counts)[:-1])
-    outputs = [
+    encoded = [
         _encode_one(encoder, number, part - encoder.starts[number], alter)
         for number, part in enumerate(parts)
         if len(part)
     ]
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return torch.cat(outputs)[torch.from_numpy(back).to(outputs[0].device)]
+    values = torch.cat([each.values for each in encoded])
+    sorted_by = torch.from_numpy(order).to(values.device)
+
+    def pull_back(grad: Tensor) -> None:
+        sizes = [len(each.values) for each in encoded]
+        for each, part in zip(encoded, torch.split(grad[sorted_by], sizes), strict=True):
+            each.pull_back(part)
+
+    return Encoded(torch.empty_like(values).index_copy_(0, sorted_by, values), pull_back)
 
 
 def _encode_one(
     encoder: Encoder, number: int, positions: Array, alter: Callable[[Tensor], Tensor] | None
-) -> Tensor:
+) -> Encoded:
     model, network = encoder.models[number], encoder.networks[number]
-    neural, mode = encoder.neural[number], encoder.modes[number]
+    neural, depth = encoder.neural[number], encoder.depths[number]
     width = encoder.left + encoder.right
-    first = positions - encoder.left
-    if alter is not None or (network is None and mode == "windows"):
-        windows = gather_windows(neural, _on(neural, first), width)
-        return apply_windows(model, windows if alter is None else alter(windows))
-    if network is None:
-        return apply_sequence(model, neural).index_select(0, _on(neural, first))
-    if mode == "windows":
-        rows = (first + np.arange(width)[:, None]).reshape(-1)
-        return apply_network(network, neural, _on(neural, rows), len(first), None)
-    if mode == "runs":
-        rows, first = merge_windows(first, width)
-        return apply_network(network, neural, _on(neural, rows), 1, _on(neural, first))
-    return apply_network(network, neural, None, 1, _on(neural, first))
+    first = _on(neural, positions - encoder.left)
+    if network is not None and alter is None:
+        return Encoded(*apply_network(network, neural, first, depth, width))
+    if depth and alter is None:
+        output = apply_sequence(model, neural).index_select(0, first)
+    else:
+        windows = gather_windows(neural, first, width)
+        output = apply_windows(model, windows if alter is None else alter(windows))
+    return Encoded(output.detach(), output.backward)
 
 
 def _on(neural: Tensor, index: IntArray) -> Tensor:
     return torch.from_numpy(index).to(neural.device, non_blocking=True)
-
-
-def merge_windows(first: IntArray, width: int) -> tuple[IntArray, IntArray]:
-    """List the steps that windows cover, each once, overlapping windows merged into runs.
-
-    Parameters
-    ----------
-    first : ndarray of shape (Q,), int64
-        First step of each window.
-    width : int
-        W.
-
-    Returns
-    -------
-    rows : ndarray of shape (U,), int64
-        The covered steps, in order.
-    starts : ndarray of shape (Q,), int64
-        Where in `rows` each window starts; its W steps follow there one after the other.
-    """
-    distinct, which = np.unique(first, return_inverse=True)
-    fresh = np.minimum(np.diff(distinct, append=distinct[-1] + width), width)
-    start = np.cumsum(fresh) - fresh
-    rows = np.repeat(distinct - start, fresh) + np.arange(start[-1] + width)
-    return rows, start[which]
 
 
 def gather_windows(neural: Tensor, first: Tensor, width: int) -> Tensor:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.encoding import Encoder, choose_mode, receptive_field
+from grevy.adam import Adam
+from grevy.encoding import Encoder, choose_depth, receptive_field
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.layers import compile_network
 from grevy.masking import make_masks
@@ -236,17 +237,16 @@ def fresh_state(
     model = (nn.ModuleList(models) if several else models[0]).to(device)
     criterion = estimator._prepare_criterion().to(device)
     try:
-        optimizer = torch.optim.Adam(
+        optimizer = Adam(
             itertools.chain(model.parameters(), criterion.parameters()),
             lr=estimator.learning_rate,
             **dict(estimator.optimizer_kwargs),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise GrevyError(
             f"optimizer_kwargs is {estimator.optimizer_kwargs!r}; expected pairs of a name and a "
             f"value that torch.optim.Adam takes: {error}"
         ) from error
-    use_fused(optimizer)
     name = "multi-session" if several else "single-session"
     extra: dict[str, Any] = {}
     if estimator.hybrid and not several:
@@ -435,8 +435,8 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
     networks = tuple(compile_network(model) for model in models)
-    modes = tuple(
-        choose_mode(len(recording), windows // len(models), left + right, model, network)
+    depths = tuple(
+        choose_depth(len(recording), windows // len(models), left + right, model, network)
         for recording, model, network in zip(recordings, models, networks, strict=True)
     )
     encoder = Encoder(
@@ -446,7 +446,7 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
         np.cumsum([0, *(len(recording) for recording in recordings)]),
         left,
         right,
-        modes,
+        depths,
     )
     return Training(
         encoder,

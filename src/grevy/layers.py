@@ -17,19 +17,20 @@ returns None for them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 Gradients = dict[nn.Parameter, Tensor]
 Operation = Callable[[], Any]
 Backward = Callable[[Tensor], tuple[Tensor, list[Operation]]]
 
-# Lengths are rounded up to a multiple of this, so that few plans serve runs of varying length.
-LENGTH_STEP = 256
+# Outputs with fewer columns lie transposed in memory: products with few rows run several times
+# faster than with few columns.
+NARROW = 16
 
 
 class Arena:
@@ -37,6 +38,11 @@ class Arena:
 
     Fresh memory has to be mapped page by page by the operating system, which at these sizes takes
     longer than the arithmetic.
+
+    Parameters
+    ----------
+    like : Tensor
+        Of the device and dtype of the buffers.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -48,8 +54,13 @@ class Arena:
         """Start a new plan."""
         self._next = 0
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision in which plans compute."""
+        return self._like.dtype
+
     def take(self, rows: int, columns: int) -> Tensor:
-        """Return an uninitialised (rows, columns)."""
+        """Return an uninitialised (rows, columns); a narrow one lies transposed."""
         size = rows * columns
         if self._next == len(self._buffers):
             self._buffers.append(self._like.new_empty(size))
@@ -58,14 +69,32 @@ class Arena:
             self._buffers[self._next] = self._like.new_empty(size)
         buffer = self._buffers[self._next]
         self._next += 1
+        if 1 < columns < NARROW:
+            return buffer[:size].view(columns, rows).T
         return buffer[:size].view(rows, columns)
 
 
+class Need(Enum):
+    """What is wanted of the gradient of a layer's input."""
+
+    NONE = "nothing"
+    FRESH = "in memory of its own"
+    REUSE = "in the memory of the input, which nobody needs any more"
+
+
 class Layer(Protocol):
-    """A step of a network over rows."""
+    """A step of a network over rows.
+
+    Attributes
+    ----------
+    keeps_output : bool
+        Whether its way back needs its output.
+    """
+
+    keeps_output: ClassVar[bool]
 
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         """Lay out one layer over fixed buffers.
 
@@ -75,8 +104,8 @@ class Layer(Protocol):
             The input.
         batch : int
             B, the rows of one time step.
-        inner : bool
-            Whether the gradient of the input is needed.
+        need : Need
+            What is wanted of the input's gradient.
         arena : Arena
         gradients : dict of Parameter to Tensor
             Gets the buffers into which the backward operations write.
@@ -94,38 +123,49 @@ class Layer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """A convolution over k steps."""
+    """A convolution over k steps; a linear map of each row is the case k = 1."""
+
+    keeps_output: ClassVar[bool] = False
 
     weight: nn.Parameter
     bias: nn.Parameter | None
     taps: int
 
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
-        weight = self.weight.detach().permute(2, 1, 0)  # k matrices (C, O)
-        matrices = torch.empty_like(weight, memory_format=torch.contiguous_format)
+        weight = self.weight.detach()
+        n_out, n_in = weight.shape[:2]
+        taps = weight.view(n_out, n_in, self.taps)
+        narrow = n_out < NARROW
+        # k matrices (C, O): of a narrow output, with C the faster dimension in memory.
+        order = (2, 0, 1) if narrow else (2, 1, 0)
+        kept = torch.empty(taps.permute(order).shape, dtype=arena.dtype, device=weight.device)
+        matrices = [m.T if narrow else m for m in kept]
         n = len(rows) - (self.taps - 1) * batch
         slices = [rows[tap * batch :][:n] for tap in range(self.taps)]
-        output = arena.take(n, weight.shape[2])
+        output = arena.take(n, n_out)
         forward: list[Operation] = [
-            partial(matrices.copy_, weight),
-            _affine(slices[0], matrices[0], self.bias, output),
+            partial(kept.copy_, taps.permute(order)),
+            *_affine(slices[0], matrices[0], self.bias, output),
             *(partial(output.addmm_, slices[t], matrices[t]) for t in range(1, self.taps)),
         ]
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             operations: list[Operation] = []
             if self.weight.requires_grad:
-                shares = torch.empty_like(matrices)
+                shares = torch.empty_like(kept)
                 gradients[self.weight] = torch.empty_like(self.weight)
-                for tap in range(self.taps):
-                    operations.append(partial(torch.mm, slices[tap].T, grad, out=shares[tap]))
-                operations.append(partial(gradients[self.weight].copy_, shares.permute(2, 1, 0)))
+                in_taps = gradients[self.weight].view(n_out, n_in, self.taps)
+                for tap, rows_of_tap in enumerate(slices):
+                    pair = (grad.T, rows_of_tap) if narrow else (rows_of_tap.T, grad)
+                    operations.append(partial(torch.mm, *pair, out=shares[tap]))
+                operations.append(partial(in_taps.permute(order).copy_, shares))
             operations += _bias_gradient(self.bias, grad, gradients)
-            if not inner:
+            if need is Need.NONE:
                 return grad, operations
-            input_grad = arena.take(*rows.shape)
+            # The input has served: the gradient of the weights came first.
+            input_grad = rows if need is Need.REUSE else arena.take(*rows.shape)
             operations.append(partial(torch.mm, grad, matrices[0].T, out=input_grad[:n]))
             if self.taps > 1:
                 operations.append(input_grad[n:].zero_)
@@ -137,38 +177,16 @@ class Convolution:
         return output, forward, backward
 
 
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """A linear map of each row."""
-
-    weight: nn.Parameter
-    bias: nn.Parameter | None
-
-    def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
-    ) -> tuple[Tensor, list[Operation], Backward]:
-        weight = self.weight.detach()
-        output = arena.take(len(rows), len(weight))
-
-        def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
-            operations: list[Operation] = []
-            if self.weight.requires_grad:
-                gradients[self.weight] = torch.empty_like(self.weight)
-                operations.append(partial(torch.mm, grad.T, rows, out=gradients[self.weight]))
-            operations += _bias_gradient(self.bias, grad, gradients)
-            if not inner:
-                return grad, operations
-            input_grad = arena.take(*rows.shape)
-            operations.append(partial(torch.mm, grad, weight, out=input_grad))
-            return input_grad, operations
-
-        return output, [_affine(rows, weight.T, self.bias, output)], backward
-
-
-def _affine(rows: Tensor, matrix: Tensor, bias: nn.Parameter | None, output: Tensor) -> Operation:
+def _affine(
+    rows: Tensor, matrix: Tensor, bias: nn.Parameter | None, output: Tensor
+) -> list[Operation]:
     if bias is None:
-        return partial(torch.mm, rows, matrix, out=output)
-    return partial(torch.addmm, bias.detach(), rows, matrix, out=output)
+        return [partial(torch.mm, rows, matrix, out=output)]
+    if bias.dtype == output.dtype:
+        return [partial(torch.addmm, bias.detach(), rows, matrix, out=output)]
+    kept = torch.empty_like(bias, dtype=output.dtype, requires_grad=False)
+    affine = partial(torch.addmm, kept, rows, matrix, out=output)
+    return [partial(kept.copy_, bias.detach()), affine]
 
 
 def _bias_gradient(
@@ -176,16 +194,18 @@ def _bias_gradient(
 ) -> list[Operation]:
     if bias is None or not bias.requires_grad:
         return []
-    gradients[bias] = torch.empty_like(bias)
-    return [partial(torch.sum, grad, dim=0, out=gradients[bias])]
+    gradients[bias] = torch.empty_like(bias, requires_grad=False)
+    return [partial(torch.sum, grad, dim=0, dtype=bias.dtype, out=gradients[bias])]
 
 
 @dataclass(frozen=True, eq=False)
 class Gelu:
     """x Phi(x)."""
 
+    keeps_output: ClassVar[bool] = False
+
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         output = arena.take(*rows.shape)
 
@@ -201,8 +221,10 @@ class Gelu:
 class Tanh:
     """Hyperbolic tangent."""
 
+    keeps_output: ClassVar[bool] = True
+
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         output = arena.take(*rows.shape)
 
@@ -217,14 +239,18 @@ class Tanh:
 class Normalise:
     """x / |x|."""
 
+    keeps_output: ClassVar[bool] = True
+
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         output, length = arena.take(*rows.shape), arena.take(len(rows), 1)
         along = arena.take(len(rows), 1)
-        norm = torch.linalg.vector_norm
         forward: list[Operation] = [
-            partial(norm, rows, dim=1, keepdim=True, out=length),
+            # Not `vector_norm`, which is slow over narrow rows.
+            partial(torch.mul, rows, rows, out=output),
+            partial(torch.sum, output, dim=1, keepdim=True, out=length),
+            length.sqrt_,
             partial(torch.div, rows, length, out=output),
         ]
 
@@ -244,21 +270,23 @@ class Normalise:
 class Skip:
     """Layers, plus their input with `before` steps cut off its start and `after` off its end."""
 
+    keeps_output: ClassVar[bool] = False
+
     layers: tuple[Layer, ...]
     before: int
     after: int
 
     def plan(
-        self, rows: Tensor, batch: int, inner: bool, arena: Arena, gradients: Gradients
+        self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         def shortcut(of: Tensor) -> Tensor:
             return of[self.before * batch : len(of) - self.after * batch]
 
-        output, forward, back = _chain(self.layers, rows, batch, inner, arena, gradients)
+        output, forward, back = _chain(self.layers, rows, batch, need, arena, gradients)
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             input_grad, operations = back(grad)
-            if inner:
+            if need is not Need.NONE:
                 operations.append(partial(shortcut(input_grad).add_, grad))
             return input_grad, operations
 
@@ -269,7 +297,7 @@ def _chain(
     layers: Sequence[Layer],
     rows: Tensor,
     batch: int,
-    inner: bool,
+    need: Need,
     arena: Arena,
     gradients: Gradients,
 ) -> tuple[Tensor, list[Operation], Backward]:
@@ -277,7 +305,9 @@ def _chain(
     forward: list[Operation] = []
     backs: list[Backward] = []
     for number, layer in enumerate(layers):
-        rows, operations, back = layer.plan(rows, batch, inner or number > 0, arena, gradients)
+        if number:
+            need = Need.FRESH if layers[number - 1].keeps_output else Need.REUSE
+        rows, operations, back = layer.plan(rows, batch, need, arena, gradients)
         forward += operations
         backs.append(back)
 
@@ -297,20 +327,22 @@ class Plan:
 
     Attributes
     ----------
-    rows, output, grad : Tensor
-        Buffers of the input, the output, and the output's gradient.
+    index : Tensor of shape (L * B,), int64
+        Buffer of the rows at which windows are gathered, time first.
+    output, grad : Tensor of shape (R, D)
+        Buffers of the output and of its gradient.
     forward, backward : tuple of callable
         In order.
-    gradients : tuple of Tensor or None
-        Buffers of the parameters' gradients, in the order of the network's parameters.
+    gradients : tuple of (Parameter, Tensor)
+        The buffers that `backward` fills.
     """
 
-    rows: Tensor
+    index: Tensor
     output: Tensor
     grad: Tensor
     forward: tuple[Operation, ...]
     backward: tuple[Operation, ...]
-    gradients: tuple[Tensor | None, ...]
+    gradients: tuple[tuple[nn.Parameter, Tensor], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,23 +364,58 @@ class Network:
     arena: Arena
     plans: dict[Any, Plan] = field(default_factory=dict)
 
-    def plan(self, n_rows: int, n_columns: int, batch: int, source: Tensor | None) -> Plan:
-        """Return the plan for so many rows, or for all rows of `source` where they lie."""
-        key = (n_rows, batch, None if source is None else source.data_ptr())
+    def plan(self, source: Tensor, depth: int, width: int, batch: int) -> Plan:
+        """Return the plan of a pass over `source`, which has to stay where it is.
+
+        Parameters
+        ----------
+        source : Tensor of shape (T, N)
+        depth : int
+            Layers that are applied to the whole sequence, before windows are gathered.
+        width : int
+            Rows of each window at that depth.
+        batch : int
+            Windows.
+        """
+        key = (source.data_ptr(), len(source), depth, width, batch)
         if key not in self.plans:
-            self.arena.reset()
-            rows = self.arena.take(n_rows, n_columns) if source is None else source
-            gradients: Gradients = {}
-            output, forward, back = _chain(self.layers, rows, batch, False, self.arena, gradients)
-            grad = self.arena.take(*output.shape)
-            _, backward = back(grad)
-            in_order = tuple(gradients.get(parameter) for parameter in self.parameters)
-            self.plans[key] = Plan(rows, output, grad, tuple(forward), tuple(backward), in_order)
+            self.plans[key] = self._laid_out(source, depth, width, batch)
         return self.plans[key]
 
+    def _laid_out(self, source: Tensor, depth: int, width: int, batch: int) -> Plan:
+        arena, gradients = self.arena, Gradients()
+        arena.reset()
+        below, above = self.layers[:depth], self.layers[depth:]
+        wide, forward, back_below = _chain(below, source, 1, Need.NONE, arena, gradients)
+        index = torch.empty(width * batch, dtype=torch.int64, device=source.device)
+        rows = arena.take(len(index), wide.shape[1])
+        forward.append(partial(torch.index_select, wide, 0, index, out=rows))
+        need = Need.REUSE if below else Need.NONE
+        output, more, back_above = _chain(above, rows, batch, need, arena, gradients)
+        grad = arena.take(*output.shape)
+        rows_grad, backward = back_above(grad)
+        if below:
+            wide_grad = arena.take(*wide.shape) if below[-1].keeps_output else wide
+            backward += [wide_grad.zero_, partial(wide_grad.index_add_, 0, index, rows_grad)]
+            backward += back_below(wide_grad)[1]
+        return Plan(
+            index,
+            output,
+            grad,
+            (*forward, *more),
+            tuple(backward),
+            tuple(gradients.items()),
+        )
 
-def compile_network(model: Any) -> Network | None:
+
+def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | None:
     """Read a model's layers.
+
+    Parameters
+    ----------
+    model : Module
+    dtype : torch.dtype, optional
+        In which passes compute; that of the parameters if not given.
 
     Returns
     -------
@@ -364,8 +431,12 @@ def compile_network(model: Any) -> Network | None:
     if flattens and len(model.get_offset()) != 1:  # its linear layers see whole windows, not rows
         return None
     layers = _compiled(modules)
+    if layers and not isinstance(layers[0], Convolution):  # others write into their input's memory
+        return None
     parameters = tuple(model.parameters())
-    return None if layers is None else Network(layers, parameters, Arena(parameters[0].detach()))
+    like = parameters[0].detach()
+    arena = Arena(like.to(dtype or like.dtype))
+    return None if layers is None else Network(layers, parameters, arena)
 
 
 def _compiled(modules: Any) -> tuple[Layer, ...] | None:
@@ -386,7 +457,7 @@ def _compile_module(module: Any) -> list[Layer] | None:
     if kind is nn.Conv1d and _is_plain(module):
         return [Convolution(module.weight, module.bias, module.kernel_size[0])]
     if kind is nn.Linear:
-        return [Linear(module.weight, module.bias)]
+        return [Convolution(module.weight, module.bias, 1)]
     if kind is nn.GELU and module.approximate == "none":
         return [Gelu()]
     if kind is nn.Tanh:
@@ -410,69 +481,48 @@ def _is_plain(module: nn.Conv1d) -> bool:
     return plain == ((1,), (1,), (0,), 1)
 
 
-class _Apply(torch.autograd.Function):
-    """A network as one node of autograd's graph."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        source: Tensor,
-        plan: Plan,
-        index: Tensor | None,
-        wanted: Tensor | None,
-        *_: Tensor,
-    ) -> Tensor:
-        if index is not None:
-            torch.index_select(source, 0, index, out=plan.rows)
-        for operation in plan.forward:
-            operation()
-        ctx.plan, ctx.wanted = plan, wanted
-        return plan.output.clone() if wanted is None else plan.output.index_select(0, wanted)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        plan: Plan = ctx.plan
-        if ctx.wanted is None:
-            plan.grad.copy_(grad)
-        else:
-            plan.grad.zero_().index_add_(0, ctx.wanted, grad)
-        for operation in plan.backward:
-            operation()
-        # Copies: autograd hands these on, and the buffers serve the next step.
-        return (None, None, None, None, *(g if g is None else g.clone() for g in plan.gradients))
-
-
 def apply_network(
-    network: Network, source: Tensor, index: Tensor | None, batch: int, wanted: Tensor | None
-) -> Tensor:
-    """Apply a network.
+    network: Network, source: Tensor, first: Tensor, depth: int, width: int
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """Apply a network to windows.
 
     Parameters
     ----------
     network : Network
-        Its buffers serve one pass at a time: `backward` before the next `apply_network`.
+        Its buffers serve one pass at a time: pull back before the next `apply_network`.
     source : Tensor of shape (T, N)
-    index : Tensor of shape (L * B,), int64, or None
-        Rows of `source`, time first; all of them in order if None. Where `wanted` is given they are
-        filled up with the last one to a multiple of `LENGTH_STEP`.
-    batch : int
-        B.
-    wanted : Tensor of shape (Q,), int64, or None
-        Rows of the ((L - W + 1) * B, D) output to return; all of them if None.
+        Of the network's dtype.
+    first : Tensor of shape (B,), int64
+        First step of each window.
+    depth : int
+        Layers applied to the whole sequence, before windows are gathered; from 0 to all.
+    width : int
+        Steps of each window as it enters the network.
 
     Returns
     -------
-    Tensor of shape (Q, D)
+    output : Tensor of shape (B, D)
+        Of the parameters' dtype; its memory may serve the next pass.
+    pull_back : callable
+        Takes the gradient of `output`, and sets (not: adds to) those of the parameters.
     """
-    if index is None:
-        plan = network.plan(len(source), source.shape[1], batch, source)
-    else:
-        short = -len(index) % LENGTH_STEP if wanted is not None else 0
-        if short:
-            index = torch.cat([index, index[-1:].expand(short)])
-        plan = network.plan(len(index), source.shape[1], batch, None)
-    output: Tensor = _Apply.apply(  # type: ignore[no-untyped-call]
-        source, plan, index, wanted, *network.parameters
-    )
-    return output
+    width -= reach(network.layers[:depth])
+    plan = network.plan(source, depth, width, len(first))
+    torch.add(first, torch.arange(width)[:, None], out=plan.index.view(width, -1))
+    for operation in plan.forward:
+        operation()
+
+    def pull_back(grad: Tensor) -> None:
+        plan.grad.copy_(grad)
+        for operation in plan.backward:
+            operation()
+        for parameter, value in plan.gradients:
+            parameter.grad = value
+
+    return plan.output.to(network.parameters[0].dtype), pull_back
+
+
+def reach(layers: Sequence[Layer]) -> int:
+    """Count the steps by which layers shorten a sequence."""
+    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
+    return sum(each.taps - 1 for each in inner if isinstance(each, Convolution))

@@ -15,6 +15,10 @@ from scipy.spatial import cKDTree
 from grevy.recording import TAU, Array, FloatArray, IntArray
 
 
+# Points in a leaf of the tree: as fast as fewer, in less memory.
+LEAF = 32
+
+
 @dataclass(frozen=True, eq=False)
 class NeighbourIndex:
     """A k-d tree over distinct points, and the samples that sit at each of them.
@@ -23,16 +27,22 @@ class NeighbourIndex:
     ----------
     tree : scipy.spatial.cKDTree
         Over the U distinct points.
-    samples : ndarray of shape (P,), int64
+    samples : ndarray of shape (P,), integer
         The samples, those at one point next to each other.
-    starts, counts : ndarray of shape (U,), int64
-        Samples of point u are ``samples[starts[u] : starts[u] + counts[u]]``.
+    starts : ndarray of shape (U,), int64, or None
+        Samples of point u are ``samples[starts[u] : starts[u] + counts[u]]``; None where each point
+        has one sample, at its own place.
+    counts : ndarray of shape (U,), int64
     """
 
     tree: Any
     samples: IntArray
-    starts: IntArray
+    starts: IntArray | None
     counts: IntArray
+
+    def pick(self, point: IntArray, rank: IntArray) -> IntArray:
+        """Return the samples number `rank` of the given points."""
+        return self.samples[(point if self.starts is None else self.starts[point]) + rank]
 
 
 def build_index(points: FloatArray, samples: IntArray, turn: Array) -> NeighbourIndex:
@@ -42,21 +52,39 @@ def build_index(points: FloatArray, samples: IntArray, turn: Array) -> Neighbour
     ----------
     points : ndarray of shape (P, d)
         Finite; angles in [0, 2 pi).
-    samples : ndarray of shape (P,), int64
+    samples : ndarray of shape (P,), integer
         What `nearest` shall return for each point.
     turn : ndarray of shape (d,), bool
         True for dimensions that are angles, whose distance is measured around the circle.
     """
     points = np.asarray(points, np.float64)
+    box = np.where(turn, TAU, 0.0) if turn.any() else None
+    if _all_distinct(points):  # the tree takes them as they lie, uncopied
+        ones = np.broadcast_to(np.int64(1), len(points))
+        return NeighbourIndex(cKDTree(points, LEAF, boxsize=box), samples, None, ones)
     order = np.lexsort(points.T[::-1])
     ordered = points[order]
     first = np.ones(len(points), bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     starts = np.flatnonzero(first)
     counts = np.diff(np.append(starts, len(points)))
-    box = np.where(turn, TAU, 0.0)
-    tree = cKDTree(ordered[starts], boxsize=box if turn.any() else None)
-    return NeighbourIndex(tree, samples[order], starts, counts)
+    return NeighbourIndex(
+        cKDTree(ordered[starts], LEAF, boxsize=box), samples[order], starts, counts
+    )
+
+
+def _all_distinct(points: FloatArray) -> bool:
+    """Tell whether no two points are alike; may miss it, once in millions of cases.
+
+    Sorting one hash of each point takes less time and memory than sorting the points.
+    """
+    hashes = np.zeros(len(points), np.uint64)
+    for column in points.T:
+        hashes ^= (column + 0.0).view(np.uint64)  # -0.0 + 0.0 is 0.0
+        hashes *= np.uint64(0x9E3779B97F4A7C15)  # odd: no two hashes become one
+        hashes ^= hashes >> np.uint64(32)
+    hashes.sort()
+    return not (hashes[1:] == hashes[:-1]).any()
 
 
 def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator) -> IntArray:
@@ -75,11 +103,11 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
     ndarray of shape (Q,), int64
     """
     queries = np.asarray(queries, np.float64)
-    n_points = len(index.starts)
+    n_points = len(index.counts)
     distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1), workers=-1)
     draws = rng.random(len(queries))
     chosen = point[:, 0]
-    found = index.samples[index.starts[chosen] + _scaled(draws, index.counts[chosen])]
+    found = index.pick(chosen, _scaled(draws, index.counts[chosen])).astype(np.int64)
     if n_points > 1:
         tied = np.flatnonzero(distance[:, 0] == distance[:, 1])
         found[tied] = _among_ties(index, queries[tied], draws[tied])
@@ -95,7 +123,7 @@ def _among_ties(index: NeighbourIndex, queries: FloatArray, draws: FloatArray) -
     """Choose among the samples of all distinct points at the same, smallest distance."""
     found = np.empty(len(queries), np.int64)
     open_ = np.arange(len(queries))
-    n_points = len(index.starts)
+    n_points = len(index.counts)
     k = min(8, n_points)
     while len(open_):
         distance, point = index.tree.query(queries[open_], k=range(1, k + 1))
@@ -108,7 +136,7 @@ def _among_ties(index: NeighbourIndex, queries: FloatArray, draws: FloatArray) -
         rows = np.arange(len(column))
         within = rank - (upto[rows, column] - counts[rows, column])
         chosen = point[settled][rows, column]
-        found[open_[settled]] = index.samples[index.starts[chosen] + within]
+        found[open_[settled]] = index.pick(chosen, within)
         open_ = open_[~settled]
         k = min(4 * k, n_points)
     return found

@@ -237,14 +237,16 @@ def _discrete_label(name: str, array: Array) -> Label:
 
 
 def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> Label:
-    bad = ~np.isfinite(array)
-    if bad.any():
+    # Extremes take no memory of their own, and are NaN or infinite where a value is.
+    low, high = array.min(axis=0), array.max(axis=0)
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        bad = ~np.isfinite(array)
         first = int(np.argwhere(bad)[0][0])
         raise GrevyError(
             f"label {name!r}: {int(bad.sum())} of {bad.size} values are NaN or infinite, the first "
             f"at time step {first}. Remove or interpolate them first."
         )
-    if (array == array[:1]).all():
+    if np.all(low == high):
         raise GrevyError(
             f"label {name!r}: constant, every value is {array.flat[0]:g}. A label must vary to be "
             f"learnt from; leave it out."
@@ -361,7 +363,7 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
     return activity
 
 
-def _scan(activity: npt.NDArray[np.float32], rows: int = 65536) -> tuple[int, tuple[int, int]]:
+def _scan(activity: npt.NDArray[np.float32], rows: int = 4096) -> tuple[int, tuple[int, int]]:
     """Count non-finite values and find the first; in bounded memory."""
     bad, first = 0, (-1, -1)
     for start in range(0, len(activity), rows):

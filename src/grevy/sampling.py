@@ -11,7 +11,7 @@ behavioural and neural analysis", Nature 617, 360-368 (2023), Methods, "Sampling
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Grouped:
 
     Attributes
     ----------
-    positions : ndarray of shape (P,), int64
+    positions : ndarray of shape (P,), int32 or int64
     starts, counts : ndarray of shape (G,), int64
         Group g is ``positions[starts[g] : starts[g] + counts[g]]``.
     """
@@ -95,6 +95,27 @@ class Grouped:
     positions: IntArray
     starts: IntArray
     counts: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Positions that lie in runs, in order, counted from 0.
+
+    Attributes
+    ----------
+    starts, before : ndarray of shape (S,), int64
+        Where each run starts, and how many positions lie in those before it.
+    count : int
+    """
+
+    starts: IntArray
+    before: IntArray
+    count: int
+
+    def at(self, rank: IntArray) -> IntArray:
+        """Return the positions number `rank`."""
+        run = np.searchsorted(self.before, rank, side="right") - 1
+        return rank + (self.starts - self.before)[run]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +132,17 @@ class Sampler:
     members : Grouped
         Every position whose window fits, by `group`.
     possible : ndarray of shape (T, K), bool
-        Whether t and t + k may form a pair in time, for each of the K time offsets k.
-    changes : tuple of ndarray, int64
+        Whether t and t + k may form a pair in time, for each of the K time offsets k; (T, 0) where
+        no pairs in time are drawn.
+    changes : tuple of Runs
         For each time offset k, the positions t whose segment also holds t + k.
     coordinates : ndarray of shape (T, d), float64
         All continuous and circular labels side by side.
     indices : dict of int to NeighbourIndex
         One for each group, over its members' coordinates; empty unless labels are searched.
+
+    Positions take 4 bytes each in recordings of up to 2^31 steps, and what is the same for all of
+    them takes none: at a million steps this is what memory goes into.
     """
 
     plan: SamplingPlan
@@ -126,7 +151,7 @@ class Sampler:
     pools: tuple[Grouped, ...]
     members: Grouped
     possible: Array
-    changes: tuple[IntArray, ...]
+    changes: tuple[Runs, ...]
     coordinates: FloatArray
     indices: dict[int, NeighbourIndex]
 
@@ -172,7 +197,8 @@ def make_sampler(
     runs = [
         recording.segments + start for recording, start in zip(recordings, offsets, strict=False)
     ]
-    fitting = [fitting_positions(run, left, right) for run in runs]
+    small = _small(int(offsets[-1]))
+    fitting = [_fitting(run, left, right, small) for run in runs]
     for number, (positions, run) in enumerate(zip(fitting, runs, strict=True)):
         if not len(positions):
             longest = int((run[:, 1] - run[:, 0]).max())
@@ -182,30 +208,37 @@ def make_sampler(
                 f"shorter receptive field, such as offset1-model."
             )
     length = int(offsets[-1])
-    session = np.repeat(np.arange(len(recordings)), np.diff(offsets))
+    session = _constant(0, length)
+    if len(recordings) > 1:
+        session = np.repeat(np.arange(len(recordings)), np.diff(offsets))
     klass, n_classes = combined_classes(recordings)
-    group = session * n_classes + klass
-    segment = _segment_of(np.concatenate(runs), length)
-    changes = tuple(_pairs(segment, k) for k in plan.time_offsets)
-    valid = np.zeros(length, bool)
-    valid[np.concatenate(fitting)] = True
-    same_class = group if plan.conditional == "time" else session
-    partners = tuple(
-        t[valid[t] & valid[t + k] & (same_class[t] == same_class[t + k])]
-        for k, t in zip(plan.time_offsets, changes, strict=True)
-    )
+    group = session if n_classes == 1 else session * n_classes + klass
+    # Where a window of k + 1 steps from t on fits, t + k lies in the segment of t.
+    changes = tuple(_runs(np.concatenate(runs), k + 1) for k in plan.time_offsets)
+    partners: tuple[IntArray, ...] = ()
+    if _in_time(plan):
+        valid = np.zeros(length, bool)
+        for positions in fitting:
+            valid[positions] = True
+        same_class = group if plan.conditional == "time" else session
+        partners = tuple(
+            t[valid[t] & valid[t + k] & (same_class[t] == same_class[t + k])]
+            for k in plan.time_offsets
+            for t in [_fitting(np.concatenate(runs), 0, k + 1, small)]
+        )
     _check_pairs(plan, partners, changes)
     pools = _pools(plan, fitting, partners, klass, n_classes, session)
-    possible = np.zeros((length, len(plan.time_offsets)), bool)
+    possible = np.zeros((length, len(partners)), bool)
     for column, positions in enumerate(partners):
         possible[positions, column] = True
-    members = _grouped(np.flatnonzero(valid), group, len(recordings) * n_classes)
+    every = fitting[0] if len(fitting) == 1 else np.concatenate(fitting)
+    members = _grouped(every, group, len(recordings) * n_classes)
     coordinates, turn = search_coordinates(recordings)
     indices: dict[int, NeighbourIndex] = {}
     if plan.conditional in ("time_delta", "delta_normal"):
         for g in np.flatnonzero(members.counts):
             inside = members.positions[members.starts[g] :][: members.counts[g]]
-            indices[int(g)] = build_index(coordinates[inside], inside, turn)
+            indices[int(g)] = build_index(_taken(coordinates, inside), inside, turn)
     return Sampler(plan, session, group, pools, members, possible, changes, coordinates, indices)
 
 
@@ -227,7 +260,7 @@ def draw(sampler: Sampler, n_steps: int, rng: np.random.Generator) -> Batches:
     """
     plan = sampler.plan
     if plan.batch_size is None:
-        every = np.concatenate([pool.positions for pool in sampler.pools])
+        every = np.concatenate([pool.positions for pool in sampler.pools]).astype(np.int64)
         reference = np.tile(every, (n_steps, 1))
     else:
         reference = _draw_prior(sampler, n_steps, plan.batch_size, rng)
@@ -267,7 +300,7 @@ def combined_classes(recordings: Sequence[Recording]) -> tuple[IntArray, int]:
         if any(label.kind == "discrete" for label in recording.labels)
     ]
     if not columns:
-        return np.zeros(sum(map(len, recordings)), np.int64), 1
+        return _constant(0, sum(map(len, recordings))), 1
     combinations, codes = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
     return codes.reshape(-1).astype(np.int64), len(combinations)
 
@@ -290,8 +323,24 @@ def search_coordinates(recordings: Sequence[Recording]) -> tuple[FloatArray, Arr
             np.array([label.kind == "circular" for label in searched], bool),
             [column.shape[1] for column in columns],
         )
-        parts.append(np.concatenate([np.empty((len(recording), 0)), *columns], axis=1))
-    return np.concatenate(parts), turn
+        parts.append(_beside(columns) if columns else np.empty((len(recording), 0)))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts), turn
+
+
+def _taken(rows: FloatArray, index: IntArray) -> FloatArray:
+    """Return ``rows[index]`` for a sorted index, without a copy where that is one run of rows."""
+    if index[-1] - index[0] == len(index) - 1:
+        return rows[index[0] : index[-1] + 1]
+    return rows[index]
+
+
+def _beside(columns: Sequence[FloatArray]) -> FloatArray:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
+
+
+def _constant(value: int, length: int) -> IntArray:
+    """Return (length,) equal values that take no memory."""
+    return np.broadcast_to(np.int64(value), length)
 
 
 def fitting_positions(runs: IntArray, left: int, right: int) -> IntArray:
@@ -303,35 +352,41 @@ def fitting_positions(runs: IntArray, left: int, right: int) -> IntArray:
         Segments.
     left, right : int
     """
-    first, last = runs[:, 0] + left, runs[:, 1] - right
-    size = np.maximum(last - first + 1, 0)
-    start = np.repeat(first, size)
-    within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-    return (start + within).astype(np.int64)
+    return _fitting(runs, left, right, np.int64)
 
 
-def _segment_of(runs: IntArray, length: int) -> IntArray:
-    """Number of the segment at each position, -1 outside all of them."""
-    segment = np.full(length, -1, np.int64)
-    size = runs[:, 1] - runs[:, 0]
-    inside = fitting_positions(runs, 0, 1)
-    segment[inside] = np.repeat(np.arange(len(runs)), size)
-    return segment
+def _fitting(runs: IntArray, left: int, right: int, dtype: type[np.integer[Any]]) -> IntArray:
+    first, size = runs[:, 0] + left, runs[:, 1] - right - runs[:, 0] - left + 1
+    first, size = first[size > 0], size[size > 0]
+    steps = np.ones(size.sum(), dtype)
+    # Each step follows the one before, but for the jumps from run to run.
+    last_before = np.concatenate([[0], (first + size - 1)[:-1]])
+    steps[np.cumsum(size) - size] = first - last_before[: len(first)]
+    return np.cumsum(steps, dtype=dtype, out=steps)
 
 
-def _pairs(segment: IntArray, offset: int) -> IntArray:
-    """Positions t whose segment also holds t + offset."""
-    if offset >= len(segment):
-        return np.empty(0, np.int64)
-    return np.flatnonzero((segment[:-offset] == segment[offset:]) & (segment[:-offset] >= 0))
+def _runs(segments: IntArray, width: int) -> Runs:
+    """Find the positions t whose window [t, t + width) lies in one segment."""
+    size = segments[:, 1] - segments[:, 0] - width + 1
+    starts, size = segments[size > 0, 0], size[size > 0]
+    return Runs(starts, np.cumsum(size) - size, int(size.sum()))
 
 
-def _check_pairs(
-    plan: SamplingPlan, partners: Sequence[IntArray], changes: Sequence[IntArray]
-) -> None:
-    for k, pairs, steps in zip(plan.time_offsets, partners, changes, strict=True):
-        in_time = plan.conditional == "time" or plan.hybrid
-        if (in_time and not len(pairs)) or (plan.conditional == "time_delta" and not len(steps)):
+def _small(length: int) -> type[np.integer[Any]]:
+    """Return the integer type that holds positions below `length`."""
+    return np.int32 if length < 2**31 else np.int64
+
+
+def _in_time(plan: SamplingPlan) -> bool:
+    return plan.conditional == "time" or plan.hybrid
+
+
+def _check_pairs(plan: SamplingPlan, partners: Sequence[IntArray], changes: Sequence[Runs]) -> None:
+    counts = [len(positions) for positions in partners]
+    if plan.conditional == "time_delta":
+        counts += [runs.count for runs in changes]
+    for k, count in zip(2 * plan.time_offsets, counts, strict=False):
+        if not count:
             raise GrevyError(
                 f"time offset {k}: no segment holds two positions that far apart (windows "
                 f"included). Use a smaller time offset or longer segments."
@@ -348,7 +403,7 @@ def _pools(
 ) -> tuple[Grouped, ...]:
     """For each recording, what references and negatives are drawn from."""
     drawn = list(fitting)
-    if plan.conditional == "time" or plan.hybrid:
+    if _in_time(plan):
         paired = np.unique(np.concatenate(partners))
         drawn = [paired[session[paired] == number] for number in range(len(fitting))]
     for number, positions in enumerate(drawn):
@@ -358,12 +413,13 @@ def _pools(
                 f"time offset or longer segments."
             )
     if plan.prior == "empirical":
-        one = np.zeros_like(klass)
-        return tuple(_grouped(positions, one, 1) for positions in drawn)
+        return tuple(_grouped(positions, klass, 1) for positions in drawn)
     return tuple(_grouped(positions, klass, n_classes) for positions in drawn)
 
 
 def _grouped(positions: IntArray, group: IntArray, n_groups: int) -> Grouped:
+    if n_groups == 1:
+        return Grouped(positions, np.zeros(1, np.int64), np.array([len(positions)]))
     codes = group[positions]
     counts = np.bincount(codes, minlength=n_groups)
     order = np.argsort(codes, kind="stable")
@@ -386,7 +442,7 @@ def _draw_prior(sampler: Sampler, n_steps: int, size: int, rng: np.random.Genera
             continue
         which = present[rng.integers(0, len(present), (n_steps, size))]
         drawn.append(pool.positions[pool.starts[which] + _below(pool.counts[which], rng)])
-    return np.concatenate(drawn, axis=1)
+    return np.concatenate(drawn, axis=1).astype(np.int64)
 
 
 def _later(sampler: Sampler, reference: IntArray, rng: np.random.Generator) -> IntArray:
@@ -417,7 +473,8 @@ def _target_groups(sampler: Sampler, reference: IntArray, rng: np.random.Generat
 
 
 def _same_group(members: Grouped, target: IntArray, rng: np.random.Generator) -> IntArray:
-    return members.positions[members.starts[target] + _below(members.counts[target], rng)]
+    rank = members.starts[target] + _below(members.counts[target], rng)
+    return members.positions[rank].astype(np.int64)
 
 
 def _nearest_label(
@@ -443,11 +500,10 @@ def _observed_changes(sampler: Sampler, size: int, rng: np.random.Generator) -> 
     which = np.zeros(size, np.int64)
     if len(sampler.changes) > 1:
         which = rng.integers(0, len(sampler.changes), size)
-    counts = np.array([len(steps) for steps in sampler.changes])
-    rank = _below(counts[which], rng)
+    rank = _below(np.array([runs.count for runs in sampler.changes])[which], rng)
     start = np.empty(size, np.int64)
-    for column, steps in enumerate(sampler.changes):
+    for column, runs in enumerate(sampler.changes):
         chosen = which == column
-        start[chosen] = steps[rank[chosen]]
+        start[chosen] = runs.at(rank[chosen])
     stop = start + np.array(sampler.plan.time_offsets)[which]
     return sampler.coordinates[stop] - sampler.coordinates[start]

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grevy.encoding import Encoder, encode
+from grevy.encoding import Encoded, Encoder, encode
 from grevy.errors import GrevyError
-from grevy.infonce import Distance, Loss, infonce
+from grevy.infonce import Distance, Loss, infonce_gradient
 from grevy.masking import Mask, hide
 from grevy.sampling import Batches, Sampler, draw
 
@@ -96,20 +96,24 @@ class Snapshot:
 
     step: int
     weights: tuple[Tensor, ...]
-    optimizer: dict[str, Any]
+    states: tuple[dict[str, Any], ...]
 
     @staticmethod
     def take(step: int, optimizer: torch.optim.Optimizer) -> "Snapshot":
         """Copy the state before the update of `step`."""
-        weights = tuple(p.detach().clone() for p in _parameters(optimizer))
-        return Snapshot(step, weights, copy.deepcopy(optimizer.state_dict()))
+        parameters = _parameters(optimizer)
+        weights = tuple(parameter.detach().clone() for parameter in parameters)
+        states = tuple(copy.deepcopy(optimizer.state.get(p, {})) for p in parameters)
+        return Snapshot(step, weights, states)
 
     def put_back(self, optimizer: torch.optim.Optimizer) -> None:
-        """Undo everything since the snapshot."""
+        """Undo everything since the snapshot, which is then used up."""
+        optimizer.state.clear()
         with torch.no_grad():
-            for parameter, weights in zip(_parameters(optimizer), self.weights, strict=True):
-                parameter.copy_(weights)
-        optimizer.load_state_dict(self.optimizer)
+            for number, parameter in enumerate(_parameters(optimizer)):
+                parameter.copy_(self.weights[number])
+                if self.states[number]:
+                    optimizer.state[parameter] = self.states[number]
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -148,11 +152,14 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     """
     noise = _derived(training.seed, _STEPS)
     snapshot = Snapshot.take(first, training.optimizer)
+    parameters = _parameters(training.optimizer)
+    scale, learnt = None, any(True for _ in training.criterion.parameters())
     for step, batch in batches(training.sampler, training.seed, first, last):
         seed_torch(noise + step, training.encoder.neural[0].device)
-        embedded = encode_batch(training, batch, noise + step)
-        scale = inverse_temperature(training.criterion, embedded[0])
-        loss = batch_loss(embedded, scale, training.distance)
+        embedded, pull_back = encode_batch(training, batch, noise + step)
+        if scale is None or learnt:
+            scale = inverse_temperature(training.criterion, embedded)
+        loss, grad, scale_grad = batch_gradient(embedded, batch, scale, training.distance)
         # Looking at the loss makes a GPU wait: there only now and then, and at the end.
         looked = step % BLOCK == 0 or step == last - 1 or not loss.total.is_cuda
         if looked and not math.isfinite(loss.total.item()):
@@ -160,10 +167,13 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
             raise DivergedError(step, snapshot.step, training)
         if step % BLOCK == 0:
             snapshot = Snapshot.take(step, training.optimizer)
-        training.optimizer.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        for parameter in parameters:
+            parameter.grad = None
+        pull_back(grad)
+        if scale.requires_grad:
+            scale.backward(scale_grad)  # type: ignore[no-untyped-call]
         training.optimizer.step()
-        yield step, torch.stack([*loss, 1 / scale]).detach()
+        yield step, torch.stack([*loss, 1 / scale.detach()])
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
@@ -187,7 +197,7 @@ def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tupl
             yield step, block.at(step - number * length)
 
 
-def encode_batch(training: Training, batch: Batches, noise: int = 0) -> tuple[Tensor, ...]:
+def encode_batch(training: Training, batch: Batches, noise: int = 0) -> Encoded:
     """Embed reference, positive, negative (and the positive in time) in one pass."""
     parts = [batch.reference, batch.positive, batch.negative]
     if batch.time_positive is not None:
@@ -196,8 +206,7 @@ def encode_batch(training: Training, batch: Batches, noise: int = 0) -> tuple[Te
     if training.masks:
         generator = torch.Generator(training.encoder.neural[0].device).manual_seed(noise)
         alter = partial(hide, masks=training.masks, generator=generator)
-    embedded = encode(training.encoder, np.concatenate(parts), alter)
-    return torch.split(embedded, [len(part) for part in parts])
+    return encode(training.encoder, np.concatenate(parts), alter)
 
 
 def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
@@ -208,19 +217,39 @@ def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
     return torch.tensor(1.0 / criterion.temperature, dtype=like.dtype, device=like.device)
 
 
-def batch_loss(embedded: tuple[Tensor, ...], scale: Tensor, distance: Distance) -> Loss:
-    """Compute the loss of a batch.
+def batch_gradient(
+    embedded: Tensor, batch: Batches, scale: Tensor, distance: Distance
+) -> tuple[Loss, Tensor, Tensor]:
+    """Compute the loss of a batch, and its gradient by the embedding and by the scale.
 
     Hybrid training adds two losses: the label's over the first `HYBRID_DIMENSIONS` dimensions, and
     that in time over all of them (`cebra.solver.base.MultiobjectiveSolver`, "overlapping").
+
+    Parameters
+    ----------
+    embedded : Tensor of shape (Q, D)
+        As by `encode_batch`.
+    batch : Batches
+    scale : Tensor of shape ()
+        1 / tau.
+    distance : {"cosine", "euclidean"}
     """
-    reference, positive, negative = embedded[:3]
-    if len(embedded) == 3:
-        return infonce(reference, positive, negative, scale, distance)
+    n, m = len(batch.reference), len(batch.negative)
+    if batch.time_positive is None:
+        reference, positive, negative = torch.split(embedded, [n, n, m])
+        loss, gradient = infonce_gradient(reference, positive, negative, scale, distance)
+        return loss, torch.cat(gradient[:3]), gradient.scale
+    reference, positive, negative, later = torch.split(embedded, [n, n, m, n])
     some = slice(0, HYBRID_DIMENSIONS)
-    by_label = infonce(reference[:, some], positive[:, some], negative[:, some], scale, distance)
-    in_time = infonce(reference, embedded[3], negative, scale, distance)
-    return Loss(*(label + time for label, time in zip(by_label, in_time, strict=True)))
+    label, by_label = infonce_gradient(
+        reference[:, some], positive[:, some], negative[:, some], scale, distance
+    )
+    time, in_time = infonce_gradient(reference, later, negative, scale, distance)
+    grad = torch.cat(
+        [in_time.reference, torch.zeros_like(positive), in_time.negative, in_time.positive]
+    )
+    grad[: 2 * n + m, some] += torch.cat(by_label[:3])
+    return Loss(*map(torch.add, label, time)), grad, by_label.scale + in_time.scale
 
 
 class Interruption:
