@@ -52,6 +52,9 @@ anything = {
     "hybrid": st.booleans(),
     "seed": st.none() | st.integers(0, 2**64),
     "holdout": st.floats(0, 1, exclude_max=True),
+    "validation": st.floats(0, 1, exclude_max=True),
+    "patience": st.none(),  # a number needs validation; see the next test
+    "precision": st.sampled_from(["float32", "bf16"]),
     "device": names,
     "output_dir": names,
 }
@@ -66,6 +69,11 @@ def test_settings_survive_the_archive(tmp_path_factory, given):
     again = make_config(read_config(path))
     assert again == config
     assert run_id(again.model_dump(mode="json"), "x") == run_id(config.model_dump(mode="json"), "x")
+
+
+def test_patience_survives_it_too():
+    config = make_config({**FILE, "validation": 0.1, "patience": 3})
+    assert make_config(config.model_dump(mode="json")) == config
 
 
 def test_no_setting_is_left_out_above():
@@ -92,6 +100,10 @@ def test_no_setting_is_left_out_above():
         ({"prior": "flat"}, ["--prior is 'flat'", "'uniform'"]),
         ({"holdout": 1}, ["--holdout is 1", "less than 1"]),
         ({"holdout": -0.1}, ["--holdout is -0.1"]),
+        ({"validation": 1.0}, ["--validation is 1.0", "less than 1"]),
+        ({"patience": 0, "validation": 0.1}, ["--patience is 0"]),
+        ({"patience": 3}, ["--patience needs --validation"]),
+        ({"precision": "fp16"}, ["--precision is 'fp16'", "'bf16'"]),
         ({"seed": -1}, ["--seed is -1"]),
         ({"seed": 1.5}, ["--seed is 1.5"]),
         ({"time_offsets": 0}, ["--time-offsets is 0", "at least 1"]),

@@ -62,9 +62,9 @@ def sessions_of(data):
 # --- scikit-learn ----------------------------------------------------------------------------
 
 
-def test_parameters_are_those_of_cebra_and_three_more():
+def test_parameters_are_those_of_cebra_and_four_more():
     mine, theirs = CEBRA().get_params(), cebra.CEBRA().get_params()
-    assert set(mine) - set(theirs) == {"seed", "prior", "num_negatives"}
+    assert set(mine) - set(theirs) == {"seed", "prior", "num_negatives", "precision"}
     assert {name: mine[name] for name in theirs} == theirs
 
 
@@ -117,7 +117,7 @@ PLAIN_KINDS = ["time", "single", "discrete", "mixed", "several", "learnt tempera
 def test_what_plain_cebra_wrote_loads_and_goes_on(kind, tmp_path):
     data, options = KINDS[kind]
     options = {**SMALL, **options}
-    for name in ("seed", "prior", "num_negatives"):
+    for name in ("seed", "prior", "num_negatives", "precision"):
         options.pop(name, None)
     if isinstance(data[0], list):
         data = data[0], [labels.astype(np.float32) for labels in data[1]]
@@ -381,6 +381,7 @@ PARAMETERS = [
     ({"batch_size": True}, ["batch_size is True"]),
     ({"batch_size": "512"}, ["batch_size is '512'"]),
     ({"num_negatives": 0}, ["num_negatives is 0"]),
+    ({"precision": "fp16"}, ["precision 'fp16'"]),
     ({"learning_rate": 0.0}, ["learning_rate is 0.0"]),
     ({"learning_rate": float("inf")}, ["learning_rate is inf"]),
     ({"optimizer": "sgd"}, ["unknown optimizer 'sgd'", "adam"]),
@@ -492,7 +493,7 @@ def test_checkpoints_and_resume_are_never_ignored(tmp_path):
     with pytest.raises(GrevyError, match="resume was given without checkpoints"):
         small().fit(X, LINE, resume=True)
     model = small().fit(X, LINE)
-    with pytest.raises(GrevyError, match="adapt keeps no checkpoints"):
+    with pytest.raises(GrevyError, match="adapt takes neither checkpoints"):
         model.fit(X2, LINE[:100], adapt=True, checkpoints=Checkpoints(tmp_path))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from grevy.errors import GrevyError
     from grevy.estimator import CEBRA
     from grevy.recording import Label, Recording, circular, continuous, discrete
+    from grevy.validation import Validation
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "GrevyError",
     "Label",
     "Recording",
+    "Validation",
     "circular",
     "continuous",
     "discrete",
@@ -33,6 +35,7 @@ _HOME = {
     "GrevyError": "errors",
     "Label": "recording",
     "Recording": "recording",
+    "Validation": "validation",
     "circular": "recording",
     "continuous": "recording",
     "discrete": "recording",

@@ -110,6 +110,13 @@ def run(
     temperature_mode: Annotated[str | None, _model("constant (default) or auto.")] = None,
     min_temperature: Annotated[float | None, _model("For auto. Default 0.1.")] = None,
     distance: Annotated[str | None, _model("cosine (default) or euclidean.")] = None,
+    precision: Annotated[str | None, _model("float32 (default) or bf16.")] = None,
+    validation: Annotated[
+        float | None, _model("Fraction of the training time whose loss is only watched.")
+    ] = None,
+    patience: Annotated[
+        int | None, _model("Stop once so many looks (every 100 steps) saw no gain.")
+    ] = None,
     device: Annotated[str | None, _model("auto (default), cpu, cuda, cuda:N or mps.")] = None,
     seed: Annotated[int | None, _model("Drawn and recorded if left out.")] = None,
     conditional: Annotated[

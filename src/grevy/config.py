@@ -54,6 +54,9 @@ class RunConfig(BaseModel):
     hybrid: bool = False
     seed: int | None = Field(None, ge=0)
     holdout: float = Field(0.2, ge=0, lt=1)
+    validation: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(None, ge=1)
+    precision: Literal["float32", "bf16"] = "float32"
     device: str = "auto"
     output_dir: str = "results/run"
 
@@ -76,6 +79,8 @@ class RunConfig(BaseModel):
                 "give either --dataset NAME (`grevy datasets` lists them) or --data FILE"
             )
         given = ["--" + name.replace("_", "-") for name in FILE_ONLY if getattr(self, name)]
+        if self.patience is not None and not self.validation:
+            raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
         if self.dataset is not None and given:
             raise ValueError(f"{', '.join(given)} belong to --data FILE, not to --dataset")
         return self

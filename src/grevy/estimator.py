@@ -46,6 +46,7 @@ from grevy.recording import Recording, data_checksum, make_recording
 from grevy.sampling import PriorKind, fitting_positions
 from grevy.sessions import gather_recordings
 from grevy.training import DivergedError, interruptible, run
+from grevy.validation import Validation, Watch
 
 
 class CEBRA(cebra.CEBRA):  # type: ignore[misc]
@@ -114,6 +115,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         By default, as in `cebra`: uniform with both discrete and other labels, else empirical.
     num_negatives : int, optional
         Negatives of each recording in a step; `batch_size` if not given.
+    precision : {"float32", "bf16"}
+        In which the encoder computes in training; weights, loss and optimiser are float32 in
+        either. bf16 is faster where the processor multiplies it faster, and less exact.
 
     Attributes
     ----------
@@ -125,6 +129,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Loss, in nats, of an embedding that tells nothing.
     data_checksum_ : str or None
         Of the data, where checkpoints were written.
+    validation_ : list of (int, float)
+        Steps trained and the loss, in nats, on the validation segments, where some were given.
     """
 
     def __init__(
@@ -159,6 +165,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         seed: int | None = None,
         prior: PriorKind | None = None,
         num_negatives: int | None = None,
+        precision: Literal["float32", "bf16"] = "float32",
     ) -> None:
         given = locals()
         for name in self._get_param_names():
@@ -174,6 +181,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         segments: Any = None,
         checkpoints: Checkpoints | None = None,
         resume: bool = False,
+        validation: Validation | None = None,
     ) -> Self:
         """Train a new model, or adapt the one at hand to other neurons.
 
@@ -200,6 +208,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             Go on from the newest checkpoint there, if there is one, to the same bits as a
             training that was never cut off. Parameters (but device and `max_iterations`, which
             may be larger) and data must be the same.
+        validation : Validation, optional
+            Segments, apart from those trained on, whose loss is watched, and when to stop early.
 
         Returns
         -------
@@ -222,8 +232,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             raise GrevyError("resume was given without checkpoints. Give both, or drop resume.")
         recordings, several = gather_recordings(X, y, segments)
         if adapt and cebra_checks.check_fitted(self):
-            if checkpoints is not None:
-                raise GrevyError("adapt keeps no checkpoints. Drop checkpoints, or adapt.")
+            if checkpoints is not None or validation is not None:
+                raise GrevyError("adapt takes neither checkpoints nor validation. Drop them.")
             state = adapted_state(self, recordings, several)
             return self._train(state, recordings, y, 0, self.max_adapt_iterations, hook)
         saver = None
@@ -233,10 +243,14 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         if loaded is not None:
             left = self.max_iterations - loaded.n_steps_
             state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
-            return self._train(state, recordings, y, loaded.n_steps_, left, hook, saver)
+            seen = loaded.validation_
+            return self._train(
+                state, recordings, y, loaded.n_steps_, left, hook, saver, validation, seen
+            )
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
         state = fresh_state(self, recordings, several, seed)
-        return self._train(state, recordings, y, 0, self.max_iterations, hook, saver)
+        steps = self.max_iterations
+        return self._train(state, recordings, y, 0, steps, hook, saver, validation)
 
     def partial_fit(
         self,
@@ -422,11 +436,14 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         n_steps: int,
         hook: Hook,
         saver: Saver | None = None,
+        validation: Validation | None = None,
+        seen: Sequence[tuple[int, float]] = (),
     ) -> Self:
         """Train, and keep the result however training ends."""
         training = make_training(self, state, recordings)
+        watch = Watch(training, recordings, validation, seen)
         pending: list[Tensor] = []
-        done, last = first, first + n_steps
+        done, last = first, first if watch.stalled else first + n_steps
 
         def keep() -> None:
             keep_history(state.solver, pending)
@@ -434,6 +451,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             self.__dict__.update(fitted_attributes(state, recordings, y, done))
             self.chance_ = training.chance
             self.data_checksum_ = saver.data_checksum if saver else None
+            self.validation_ = [entry for entry in watch.losses if entry[0] <= done]
 
         state.model.train()
         try:
@@ -449,10 +467,13 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                     if hook.is_due(step - first):
                         keep_history(state.solver, pending)
                         hook.call(step - first, state.solver)
+                    stop = watch.after(done)
                     if saver is not None and saver.is_due(done):
                         keep()
                         saver.save(self)
                     interruption.raise_if_requested()
+                    if stop:
+                        break
         except DivergedError as error:
             done = error.step
             raise

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from grevy.estimator import CEBRA
+    from grevy.validation import Validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +154,7 @@ def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
         seed=config.seed,
         prior=config.prior,
         num_negatives=config.num_negatives,
+        precision=config.precision,
     )
     check_parameters(model)
     return model
@@ -168,10 +170,13 @@ def holdout_split(model: "CEBRA", recordings: Sequence[Recording], holdout: floa
     """
     if not holdout:
         return None
+    return blocked_split(join_recordings(recordings).segments, holdout, _gap(model))
+
+
+def _gap(model: "CEBRA") -> int:
     from grevy.fitting import model_receptive_field, time_offsets
 
-    gap = sum(model_receptive_field(model)) + max(time_offsets(model.time_offsets))
-    return blocked_split(join_recordings(recordings).segments, holdout, gap)
+    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
 
 
 def train(
@@ -195,6 +200,7 @@ def train(
             runs = training_segments(recording.segments, inside - start)
             seen[number] = replace(recording, segments=runs)
             start += len(recording)
+    seen, validation = _set_aside(model, seen, config)
     plan = sampling_plan(model, recordings)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
@@ -203,7 +209,8 @@ def train(
             f"steps are then drawn more than once in a batch."
         )
     try:
-        model.fit(seen if len(seen) > 1 else seen[0], checkpoints=checkpoints, resume=resume)
+        given = seen if len(seen) > 1 else seen[0]
+        model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
     except (KeyboardInterrupt, SystemExit):
         kept = checkpoints.newest() if checkpoints else []
         if kept:
@@ -213,6 +220,24 @@ def train(
             )
         raise
     return config.model_copy(update=settled_settings(model, plan))
+
+
+def _set_aside(
+    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
+) -> tuple[list[Recording], "Validation | None"]:
+    """Take blocks for validation out of the training segments of each recording."""
+    if not config.validation:
+        return list(recordings), None
+    from grevy.validation import Validation
+
+    rest, apart = [], []
+    for recording in recordings:
+        split = blocked_split(recording.segments, config.validation, _gap(model))
+        apart.append(training_segments(recording.segments, split.test))
+        runs = training_segments(recording.segments, split.train)
+        rest.append(replace(recording, segments=runs))
+    segments = apart if len(apart) > 1 else apart[0]
+    return rest, Validation(segments, patience=config.patience)
 
 
 def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class ModelState:
     seed: int
 
 
+# Precisions in which a network may compute; weights, loss and optimiser stay in float32.
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
 def check_parameters(estimator: Any) -> None:
     """Check an estimator's parameters before anything is built.
 
@@ -61,6 +65,7 @@ def check_parameters(estimator: Any) -> None:
         "optimizer": ("adam",),
         "conditional": (None, "time", "time_delta", "delta_normal", "delta"),
         "prior": (None, "empirical", "uniform"),
+        "precision": tuple(DTYPES),
     }
     for name, options in choices.items():
         if getattr(estimator, name) not in options:
@@ -434,7 +439,13 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
     plan = sampling_plan(estimator, recordings)
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
-    networks = tuple(compile_network(model) for model in models)
+    dtype = DTYPES[estimator.precision]
+    networks = tuple(compile_network(model, dtype) for model in models)
+    if dtype != torch.float32 and (None in networks or estimator.masking_kwargs):
+        raise GrevyError(
+            f"precision {estimator.precision!r} needs a model of convolutions and linear layers "
+            f"without dropout, and no masking. Use precision='float32', or another model."
+        )
     depths = tuple(
         choose_depth(len(recording), windows // len(models), left + right, model, network)
         for recording, model, network in zip(recordings, models, networks, strict=True)
@@ -442,7 +453,7 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
     encoder = Encoder(
         models,
         networks,
-        tuple(_on_device(recording.neural, state.device) for recording in recordings),
+        tuple(_on_device(recording.neural, state.device, dtype) for recording in recordings),
         np.cumsum([0, *(len(recording) for recording in recordings)]),
         left,
         right,
@@ -459,10 +470,10 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
     )
 
 
-def _on_device(neural: Array, device: str) -> Tensor:
+def _on_device(neural: Array, device: str, dtype: torch.dtype) -> Tensor:
     array = np.ascontiguousarray(neural, np.float32)
     if (
         not array.flags.writeable
     ):  # torch would warn, and a memory map would be read again and again
         array = array.copy()
-    return torch.from_numpy(array).to(device)
+    return torch.from_numpy(array).to(device, dtype)

@@ -15,8 +15,8 @@ from grevy.fitting import resolve_device, use_fused, without_fused
 from grevy.training import chance_loss
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a file.
-_OWN_PARAMETERS = ("seed", "prior", "num_negatives")
-_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_", "data_checksum_")
+_OWN_PARAMETERS = ("seed", "prior", "num_negatives", "precision")
+_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_", "data_checksum_", "validation_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,12 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
     own = contents.get("grevy", {"args": {}, "state": {}})
     batch_size = plain.batch_size or 1  # of whole-data training `cebra` keeps no number
     fitted = {name: value for name, value in vars(plain).items() if name.endswith("_")}
-    defaults = {
+    defaults: dict[str, Any] = {
         "seed_": secrets.randbits(32),
         "n_steps_": len(plain.solver_.history),
         "chance_": chance_loss(batch_size * (plain.num_sessions_ or 1), plain.hybrid),
         "data_checksum_": None,
+        "validation_": [],
     }
     plain.solver_.n_features = plain.n_features_
     use_fused(plain.solver_.optimizer)
