@@ -200,7 +200,7 @@ class _InfoNCE(torch.autograd.Function):
         loss, gradient = infonce_gradient(reference, positive, negative, scale, distance, chunk)
         ctx.save_for_backward(*gradient)
         ctx.mark_non_differentiable(loss.positive, loss.negative)
-        return tuple(loss)
+        return loss.total, loss.positive, loss.negative
 
     @staticmethod
     @once_differentiable

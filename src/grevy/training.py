@@ -9,7 +9,7 @@ import copy
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,16 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grevy.capture import CudaGraph, Graph
 from grevy.encoding import Encoded, Encoder, encode
 from grevy.errors import GrevyError
 from grevy.infonce import Distance, Loss, infonce_gradient
+from grevy.layers import apply_network
 from grevy.masking import Mask, hide
+from grevy.recording import IntArray
 from grevy.sampling import Batches, Sampler, draw
 
 # Steps whose indices are drawn together: few enough to start at once, many enough to amortise.
 BLOCK = 64
 # Dimensions of the embedding that the label shapes in hybrid training; `cebra`'s number.
 HYBRID_DIMENSIONS = 3
+# Steps taken before one is recorded on a GPU; `torch.cuda.graph` asks for about as many.
+WARM_UP = 3
 # Streams of random numbers that one seed gives.
 _WEIGHTS, _BATCHES, _STEPS = range(3)
 
@@ -151,29 +156,93 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
         If the loss is no longer finite.
     """
     noise = _derived(training.seed, _STEPS)
+    device = training.encoder.neural[0].device
+    step_with = stepper(training, CudaGraph() if can_be_captured(training) else None)
     snapshot = Snapshot.take(first, training.optimizer)
-    parameters = _parameters(training.optimizer)
-    scale, learnt = None, any(True for _ in training.criterion.parameters())
     for step, batch in batches(training.sampler, training.seed, first, last):
-        seed_torch(noise + step, training.encoder.neural[0].device)
-        embedded, pull_back = encode_batch(training, batch, noise + step)
-        if scale is None or learnt:
-            scale = inverse_temperature(training.criterion, embedded)
-        loss, grad, scale_grad = batch_gradient(embedded, batch, scale, training.distance)
-        # Looking at the loss makes a GPU wait: there only now and then, and at the end.
-        looked = step % BLOCK == 0 or step == last - 1 or not loss.total.is_cuda
-        if looked and not math.isfinite(loss.total.item()):
-            snapshot.put_back(training.optimizer)
-            raise DivergedError(step, snapshot.step, training)
-        if step % BLOCK == 0:
-            snapshot = Snapshot.take(step, training.optimizer)
+        seed_torch(noise + step, device)
+        # To look at the loss makes a GPU wait: there only now and then, and at the end.
+        looked = step % BLOCK == 0 or step == last - 1 or device.type != "cuda"
+        before = Snapshot.take(step, training.optimizer) if step % BLOCK == 0 else snapshot
+        record = step_with(batch, noise + step)
+        if looked:
+            if not math.isfinite(record[0].item()):
+                snapshot.put_back(training.optimizer)
+                raise DivergedError(step, snapshot.step, training)
+            snapshot = before
+        yield step, record
+
+
+Stepper = Callable[[Batches, int], Tensor]
+
+
+def stepper(training: Training, graph: Graph | None) -> Stepper:
+    """Return what takes a step with a batch and the seed of its noise, and returns the record.
+
+    Parameters
+    ----------
+    training : Training
+    graph : Graph or None
+        Records the step and replays it, after a few steps without: they are what libraries need
+        before they can be recorded.
+    """
+    parameters = _parameters(training.optimizer)
+    learnt = any(True for _ in training.criterion.parameters())
+    fixed = None if learnt else inverse_temperature(training.criterion, parameters[0])
+
+    def update(encoded: Encoded) -> Tensor:
+        scale = fixed
+        if scale is None:
+            scale = inverse_temperature(training.criterion, encoded.values)
+        sizes = (training.sampler.n_references, training.sampler.n_negatives)
+        found = batch_gradient(encoded.values, sizes, scale, training.distance)
+        loss, grad, scale_grad = found
         for parameter in parameters:
             parameter.grad = None
-        pull_back(grad)
-        if scale.requires_grad:
+        encoded.pull_back(grad)
+        if learnt:
             scale.backward(scale_grad)  # type: ignore[no-untyped-call]
         training.optimizer.step()
-        yield step, torch.stack([*loss, 1 / scale.detach()])
+        return torch.stack([*loss, 1 / scale.detach()])
+
+    def take(batch: Batches, noise: int) -> Tensor:
+        return update(encode_batch(training, batch, noise))
+
+    return take if graph is None else _replaying(training, graph, update)
+
+
+def can_be_captured(training: Training) -> bool:
+    """Tell whether a step does the same on the device whatever its batch."""
+    encoder = training.encoder
+    compiled = len(encoder.models) == 1 and encoder.networks[0] is not None
+    return compiled and encoder.neural[0].is_cuda and not training.masks
+
+
+def _replaying(training: Training, graph: Graph, update: Callable[[Encoded], Tensor]) -> Stepper:
+    encoder, taken = training.encoder, 0
+    network, neural, depth = encoder.networks[0], encoder.neural[0], encoder.depths[0]
+    first: Tensor | None = None
+
+    def body() -> Tensor:
+        if network is None or first is None:
+            raise RuntimeError("only compiled networks can be recorded")
+        width = encoder.left + encoder.right
+        return update(Encoded(*apply_network(network, neural, first, depth, width)))
+
+    def take(batch: Batches, _noise: int) -> Tensor:
+        nonlocal first, taken
+        windows = torch.from_numpy(np.concatenate(_parts(batch)) - encoder.left)
+        if first is None:
+            first = windows.to(neural.device)
+        first.copy_(windows, non_blocking=True)
+        taken += 1
+        if taken <= WARM_UP:
+            return graph.warm_up(body)
+        if taken == WARM_UP + 1:
+            graph.record(body)
+        return graph.replay().clone()
+
+    return take
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
@@ -199,14 +268,16 @@ def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tupl
 
 def encode_batch(training: Training, batch: Batches, noise: int = 0) -> Encoded:
     """Embed reference, positive, negative (and the positive in time) in one pass."""
-    parts = [batch.reference, batch.positive, batch.negative]
-    if batch.time_positive is not None:
-        parts.append(batch.time_positive)
     alter = None
     if training.masks:
         generator = torch.Generator(training.encoder.neural[0].device).manual_seed(noise)
         alter = partial(hide, masks=training.masks, generator=generator)
-    return encode(training.encoder, np.concatenate(parts), alter)
+    return encode(training.encoder, np.concatenate(_parts(batch)), alter)
+
+
+def _parts(batch: Batches) -> list[IntArray]:
+    later = [] if batch.time_positive is None else [batch.time_positive]
+    return [batch.reference, batch.positive, batch.negative, *later]
 
 
 def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
@@ -218,7 +289,7 @@ def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
 
 
 def batch_gradient(
-    embedded: Tensor, batch: Batches, scale: Tensor, distance: Distance
+    embedded: Tensor, sizes: tuple[int, int], scale: Tensor, distance: Distance
 ) -> tuple[Loss, Tensor, Tensor]:
     """Compute the loss of a batch, and its gradient by the embedding and by the scale.
 
@@ -229,13 +300,14 @@ def batch_gradient(
     ----------
     embedded : Tensor of shape (Q, D)
         As by `encode_batch`.
-    batch : Batches
+    sizes : tuple of int
+        (R, M), references and negatives. There are R positives in time where Q is 3 R + M.
     scale : Tensor of shape ()
         1 / tau.
     distance : {"cosine", "euclidean"}
     """
-    n, m = len(batch.reference), len(batch.negative)
-    if batch.time_positive is None:
+    n, m = sizes
+    if len(embedded) == 2 * n + m:
         reference, positive, negative = torch.split(embedded, [n, n, m])
         loss, gradient = infonce_gradient(reference, positive, negative, scale, distance)
         return loss, torch.cat(gradient[:3]), gradient.scale

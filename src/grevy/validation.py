@@ -119,7 +119,8 @@ def validation_loss(training: Training, batches: Sequence[Any]) -> float:
         for batch in batches:
             embedded = encode_batch(plain, batch).values
             scale = inverse_temperature(training.criterion, embedded)
-            loss, _, _ = batch_gradient(embedded, batch, scale, training.distance)
+            sizes = (len(batch.reference), len(batch.negative))
+            loss, _, _ = batch_gradient(embedded, sizes, scale, training.distance)
             losses.append(float(loss.total))
     finally:
         for model, mode in zip(training.encoder.models, modes, strict=True):
