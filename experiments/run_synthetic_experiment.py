@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from grevy import CEBRA, GrevyError, Recording, archive, catalog
-from grevy.checkpoint import Checkpoints
+from grevy import CEBRA, Checkpoints, GrevyError, Recording, archive, catalog
+from grevy.archived import write_decoded
+from grevy.assessment import assess, embed_recordings, join_recordings
 from grevy.config import RunConfig, make_config
-from grevy.evaluation import evaluate, goodness_of_fit
+from grevy.evaluation import evaluate
 from grevy.experiment import (
     draw,
-    embed_recordings,
     holdout_split,
-    join_recordings,
     make_model,
     output_paths,
     settled_settings,
@@ -104,17 +103,30 @@ def train_cebra_model(
 
 
 def evaluate_embedding(
-    model: CEBRA, neural: Neural, labels: Labels, output_path: str | Path, holdout: float = 0.0
+    model: CEBRA,
+    neural: Neural,
+    labels: Labels,
+    output_path: str | Path,
+    holdout: float = 0.0,
+    nulls: int = 50,
 ) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
-    """Embed, draw and score; `holdout` is the fraction that the model did not train on."""
+    """Embed, draw and score; `holdout` is the fraction that the model did not train on.
+
+    Where there is a holdout, labels moved in time are scored too, `nulls` times.
+    """
     recordings = _recordings(neural, labels)
     embedding = embed_recordings(model, recordings)
     whole = join_recordings(recordings)
     create_visualizations(embedding, whole, output_path, model)
     split = holdout_split(model, recordings, holdout)
-    activity = recordings[0].neural if len(recordings) == 1 else None
-    metrics = evaluate(embedding, whole, split, activity)
-    return embedding, {"goodness_of_fit_bits": goodness_of_fit(model), **metrics}
+    settings = make_config(
+        {"dataset": "arrays", "holdout": holdout, "distance": model.distance, "nulls": nulls}
+    )
+    found = assess(model, recordings, embedding, split, settings, _say)
+    folder = archive.RunFolder(Path(output_path))
+    (folder / archive.DECODED).parent.mkdir(parents=True, exist_ok=True)
+    write_decoded(folder, found.decoded)
+    return embedding, found.metrics
 
 
 def create_visualizations(
@@ -131,7 +143,7 @@ def create_visualizations(
 
 def calculate_metrics(embedding: np.ndarray[Any, Any], labels: Labels) -> dict[str, Any]:
     """Decode the labels linearly: `train_r2`, `test_r2` and `prediction_r2` if continuous."""
-    return evaluate(embedding, _labelled(embedding, labels))
+    return evaluate(embedding, _labelled(embedding, labels)).metrics
 
 
 def save_results(

@@ -749,7 +749,7 @@ class TestVerify:
     def test_ok(self, finished, grevy_run):
         code, out, err = grevy_run("verify", finished.root)
         assert (code, err) == (0, "")
-        assert "all 8 files are as archived" in out
+        assert "files are as archived" in out
 
     def test_changed_and_missing(self, earlier, grevy_run):
         (earlier / archive.SUMMARY).write_text("changed")

@@ -54,6 +54,9 @@ anything = {
     "holdout": st.floats(0, 1, exclude_max=True),
     "validation": st.floats(0, 1, exclude_max=True),
     "patience": st.none(),  # a number needs validation; see the next test
+    "nulls": st.just(0) | st.integers(19, 1000),
+    "null_retrain": st.just(False),
+    "seeds": whole,
     "precision": st.sampled_from(["float32", "bf16"]),
     "device": names,
     "output_dir": names,
@@ -71,9 +74,10 @@ def test_settings_survive_the_archive(tmp_path_factory, given):
     assert run_id(again.model_dump(mode="json"), "x") == run_id(config.model_dump(mode="json"), "x")
 
 
-def test_patience_survives_it_too():
-    config = make_config({**FILE, "validation": 0.1, "patience": 3})
-    assert make_config(config.model_dump(mode="json")) == config
+def test_settings_that_need_others_survive_it_too():
+    for given in ({"validation": 0.1, "patience": 3}, {"nulls": 19, "null_retrain": True}):
+        config = make_config({**FILE, **given})
+        assert make_config(config.model_dump(mode="json")) == config
 
 
 def test_no_setting_is_left_out_above():

@@ -159,6 +159,10 @@ def angles(length, rng):
     return rng.uniform(0, 2 * np.pi, length)
 
 
+def scored(*arguments):
+    return evaluate(*arguments, nulls=0).metrics
+
+
 class TestScores:
     split = Split(np.arange(300), np.arange(320, 400))
 
@@ -168,12 +172,12 @@ class TestScores:
 
     def test_continuous(self, embedding):
         label = continuous(embedding @ [[1.0], [2.0], [0.5]], "x")
-        metrics = evaluate(embedding, make_recording(embedding, [label]), self.split, embedding)
+        metrics = scored(embedding, make_recording(embedding, [label]), self.split, embedding)
         assert metrics["train_r2"] > 0.99
         assert metrics["test_r2"] == metrics["prediction_r2"] > 0.99
         scores = metrics["scores"]["x"]
         assert scores["kind"] == "continuous"
-        assert set(scores["blocked"]) == {"embedding", "pca", "raw"}
+        assert set(scores["blocked"]) == {"embedding", "pca", "raw", "chance"}
         assert scores["blocked"]["raw"]["test_r2"] > 0.99
         assert metrics["holdout"] == {"train_steps": 300, "test_steps": 80}
 
@@ -182,7 +186,7 @@ class TestScores:
         angle = angles(400, rng)
         embedding = np.stack([np.cos(angle), np.sin(angle)], axis=1)
         label = circular(np.degrees(angle), 360, "heading")
-        metrics = evaluate(embedding, make_recording(embedding, [label]), self.split)
+        metrics = scored(embedding, make_recording(embedding, [label]), self.split)
         scores = metrics["scores"]["heading"]
         assert scores["kind"] == "circular"
         for each in (scores["random"], scores["blocked"]["embedding"]):
@@ -192,7 +196,7 @@ class TestScores:
 
     def test_discrete(self, embedding):
         label = discrete(np.where(embedding[:, 0] > 0, "left", "right"), "side")
-        metrics = evaluate(embedding, make_recording(embedding, [label]), self.split)
+        metrics = scored(embedding, make_recording(embedding, [label]), self.split)
         scores = metrics["scores"]["side"]
         assert scores["kind"] == "discrete"
         assert scores["random"]["accuracy"] > 0.9
@@ -206,14 +210,14 @@ class TestScores:
             discrete(embedding[:, 2] > 0, "side"),
             continuous(embedding[:, 2], "speed"),
         ]
-        metrics = evaluate(embedding, make_recording(embedding, labels))
+        metrics = scored(embedding, make_recording(embedding, labels))
         assert list(metrics["scores"]) == ["place", "side", "speed"]
         assert metrics["test_r2"] > 0.99  # over all three continuous columns
         assert "blocked" not in metrics["scores"]["place"]
         assert "holdout" not in metrics
 
     def test_none(self, embedding):
-        metrics = evaluate(embedding, make_recording(embedding), self.split)
+        metrics = scored(embedding, make_recording(embedding), self.split)
         assert metrics["scores"] == {}
         assert "train_r2" not in metrics
         assert "no label was given" in metrics["note"]
@@ -221,7 +225,7 @@ class TestScores:
     def test_the_true_latent(self, embedding):
         rng = np.random.default_rng(1)
         latent = embedding[:, :2] + 0.1 * rng.normal(size=(400, 2))
-        metrics = evaluate(embedding, make_recording(embedding, latent=latent), self.split)
+        metrics = scored(embedding, make_recording(embedding, latent=latent), self.split)
         assert 0.95 < metrics["latent_r2"] < 1
 
     def test_steps_outside_segments_are_not_scored(self, embedding):
@@ -229,7 +233,7 @@ class TestScores:
         values[300:] = 1e9
         label = continuous(values, "x")
         whole = make_recording(embedding, [label], segments=[[0, 150], [150, 300]])
-        metrics = evaluate(embedding, whole)
+        metrics = scored(embedding, whole)
         assert metrics["test_r2"] > 0.99
         assert metrics["scores"]["x"]["random"]["test_r2"] > 0.99
 
@@ -257,26 +261,26 @@ class TestScores:
         whole = make_recording(embedding, [continuous(values)], segments=[[0, 150], [200, 400]])
         short = make_recording(embedding[inside], [continuous(values[inside])])
         moved = Split(*(np.searchsorted(inside, steps) for steps in (split.train, split.test)))
-        expected = evaluate(embedding[inside], short, moved, short.neural)
-        assert evaluate(gaps, whole, split, whole.neural) == expected
+        expected = scored(embedding[inside], short, moved, short.neural)
+        assert scored(gaps, whole, split, whole.neural) == expected
 
     def test_a_diverged_embedding_is_an_error(self, embedding):
         broken = embedding.copy()
         broken[7] = np.nan
         with pytest.raises(GrevyError, match=r"NaN or infinite at 1 of 400.*smaller learning rate"):
-            evaluate(broken, make_recording(embedding))
+            scored(broken, make_recording(embedding))
 
     def test_they_are_ready_for_json(self, embedding):
         labels = make_labels(("continuous", "circular", "discrete"), 400, np.random.default_rng(0))
         whole = make_recording(embedding, labels, latent=embedding.astype(float))
-        metrics = evaluate(embedding, whole, self.split, embedding)
+        metrics = scored(embedding, whole, self.split, embedding)
         assert json.loads(json.dumps(metrics, allow_nan=False))["scores"]
 
     def test_the_leaky_figure_is_never_said_alone(self, embedding):
         """A smooth label that has nothing to do with the data (row 11 of the facts)."""
         label = continuous(np.linspace(0, 1, 400), "drift")
         smooth = np.cumsum(embedding, axis=0)
-        metrics = evaluate(smooth, make_recording(smooth, [label]), self.split)
+        metrics = scored(smooth, make_recording(smooth, [label]), self.split)
         lines = describe_metrics(metrics)
         leaky = [number for number, line in enumerate(lines) if line.startswith("  random split:")]
         assert leaky
@@ -321,7 +325,7 @@ class TestRun:
         scores = done.metrics["scores"]
         assert [each["kind"] for each in scores.values()] == kinds
         for each in scores.values():
-            assert set(each["blocked"]) == {"embedding", "pca", "raw"}
+            assert set(each["blocked"]) == {"embedding", "pca", "raw", "chance"}
         assert ("test_r2" in done.metrics) == ("continuous" in kinds)
         assert ("note" in done.metrics) == (not kinds)
         assert archive.verify(done.folder) == []
@@ -382,7 +386,7 @@ class TestRun:
         assert len(embedding) == sum(session["time_steps"] for session in sessions)
         # The baselines need one set of neurons.
         (scores,) = done.metrics["scores"].values()
-        assert set(scores["blocked"]) == {"embedding"}
+        assert set(scores["blocked"]) == {"embedding", "chance"}
         plain = cebra.CEBRA.load(done.folder / archive.MODEL)
         assert plain.num_sessions_ == len(sessions)
 

@@ -8,7 +8,15 @@ from sklearn.model_selection import train_test_split
 
 from grevy.errors import GrevyError
 from grevy.recording import segments_from_identifiers
-from grevy.splits import blocked_split, random_split, training_segments
+from grevy.splits import (
+    block_folds,
+    blocked_split,
+    random_split,
+    segment_folds,
+    segment_split,
+    step_folds,
+    training_segments,
+)
 
 WHOLE = np.array([[0, 1000]])
 
@@ -24,6 +32,25 @@ def segment_tables(draw):
 
 def recorded(segments):
     return [t for start, stop in segments for t in range(start, stop)]
+
+
+def near(split, segments, gap):
+    """Steps within `gap` of a test step of their own segment, by looking at every pair."""
+    found = set()
+    for start, stop in segments:
+        for t in split.test[(split.test >= start) & (split.test < stop)].tolist():
+            found |= set(range(max(start, t - gap), min(stop, t + gap + 1)))
+    return found
+
+
+def check_halves(split, segments, gap):
+    """Sorted, inside segments, nothing trained on near a test step, nothing else left out."""
+    assert split.train.dtype == split.test.dtype == np.int64
+    assert (np.diff(split.train) > 0).all()
+    assert (np.diff(split.test) > 0).all()
+    around = near(split, segments, gap)
+    assert set(split.test) <= around
+    assert set(split.train.tolist()) == set(recorded(segments)) - around
 
 
 @pytest.mark.parametrize(("length", "holdout", "seed"), [(1000, 0.2, 42), (37, 0.31, 0)])
@@ -74,19 +101,29 @@ def test_blocked_split_keeps_its_promises(segments, holdout, gap, n_blocks):
         rest = len(inside) - n_test
         assert n_test < 2 or rest < 4 * max(gap, 1)
         return
-    assert split.train.dtype == split.test.dtype == np.int64
-    assert (np.diff(split.train) > 0).all()
-    assert (np.diff(split.test) > 0).all()
-    assert set(split.train) | set(split.test) <= set(inside)
+    check_halves(split, segments, gap)
     assert len(split.test) == round(holdout * len(inside))
-    assert np.abs(split.train[:, None] - split.test).min() > gap
     assert len(split.train) >= (len(inside) - len(split.test)) / 2
-    # Each block lies inside: training steps on both sides of the tests.
-    assert split.train[0] < split.test[0]
-    assert split.test[-1] < split.train[-1]
-    # No step is thrown away without need: the unused ones are all near a test step.
-    unused = np.array(sorted(set(inside) - set(split.train) - set(split.test)), dtype=int)
-    assert (np.abs(unused[:, None] - split.test).min(axis=1, initial=10**9) <= gap).all()
+
+
+@pytest.mark.parametrize("gap", [0, 5, 10**9])
+def test_a_border_needs_no_gap(gap):
+    # Trials of 10 steps and test blocks of whole trials: nothing is lost, however wide the gap.
+    segments = np.arange(0, 1000, 10)[:, None] + [0, 10]
+    split = blocked_split(segments, 0.2, gap, n_blocks=4)
+    assert len(split.test) == 200
+    assert len(split.train) == 800
+    # Where a block ends inside a trial, that trial alone is cut.
+    shifted = blocked_split(segments + 3, 0.21, gap, n_blocks=4)
+    check_halves(shifted, segments + 3, gap)
+    assert len(shifted.train) + len(shifted.test) >= 1000 - 8 * min(gap, 10)
+
+
+def test_bins_that_are_segments_of_their_own_lose_nothing():
+    segments = np.arange(500)[:, None] + [0, 1]
+    split = blocked_split(segments, 0.2, 35)
+    assert len(split.train) == 400
+    assert len(split.test) == 100
 
 
 @pytest.mark.parametrize(("length", "n_blocks"), [(1000, 5), (160, 5), (140, 4), (40, 1)])
@@ -169,3 +206,114 @@ def test_the_encoder_sees_no_step_of_a_test_block_or_gap():
     runs = training_segments(segments, split.train)
     assert recorded(runs) == split.train.tolist()
     assert not any(start < 400 < stop for start, stop in runs)
+
+
+# ------------------------------------------------------------------------ K-fold
+
+
+@given(segment_tables(), st.integers(2, 7), st.integers(0, 20))
+def test_block_folds_test_every_recorded_step_once(segments, n_folds, gap):
+    inside = recorded(segments)
+    try:
+        folds = block_folds(segments, n_folds, gap)
+    except GrevyError:
+        # Only where a fold would be tiny or lose half of its training to two gaps.
+        assert len(inside) < 2 * n_folds + n_folds or len(inside) * (1 - 1 / n_folds) < 4 * gap + 2
+        return
+    assert len(folds) == n_folds
+    assert [t for fold in folds for t in fold.test.tolist()] == inside  # in order of time too
+    sizes = [len(fold.test) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    for fold in folds:
+        check_halves(fold, segments, gap)
+        assert len(fold.train) >= (len(inside) - len(fold.test)) / 2
+
+
+@given(segment_tables(), st.data())
+def test_step_folds_keep_to_the_steps_given(segments, data):
+    last = int(segments[-1, 1])
+    steps = np.array(sorted(data.draw(st.sets(st.integers(0, last + 9), min_size=8))))
+    gap = data.draw(st.integers(0, 3))
+    try:
+        folds = step_folds(steps, segments, 3, gap)
+    except GrevyError:
+        return
+    usable = [t for t in steps.tolist() if t in set(recorded(segments))]
+    assert [t for fold in folds for t in fold.test.tolist()] == usable
+    for fold in folds:
+        assert set(fold.train.tolist()) == set(usable) - near(fold, segments, gap)
+
+
+def test_folds_of_steps_that_lie_apart_need_no_gap():
+    steps = np.arange(0, 1000, 10)
+    assert all(len(f.train) + len(f.test) == 100 for f in step_folds(steps, WHOLE, 4, 9))
+    assert len(step_folds(steps, WHOLE, 4, 10)[0].train) == 74
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (lambda: block_folds(WHOLE, 1, 0), "1 folds; expected 2 or more"),
+        (lambda: block_folds(WHOLE, 5, -1), "gap of -1 steps"),
+        (lambda: block_folds(WHOLE, 0, -1), "2 problems"),
+        (lambda: block_folds(WHOLE, 600, 0), "too few for 600 time-blocked folds.*test on 1"),
+        (
+            lambda: block_folds(WHOLE, 5, 300),
+            "too few for 5 .* gap of 300 steps.*train on 300 steps",
+        ),
+        (lambda: segment_folds(WHOLE, 2, 0), "1 segments; a split by segment needs at least 2"),
+        (lambda: segment_folds(np.array([[0, 5], [5, 6]]), 2, 0), "for testing; each needs"),
+        (lambda: segment_folds(WHOLE, 1, 0), "1 folds"),
+        (lambda: segment_split(WHOLE, 0.2, 0), "1 segments"),
+        (lambda: segment_split(np.array([[0, 5], [9, 10]]), 0.2, 0), "for testing; each needs"),
+        (lambda: segment_split(np.array([[0, 5], [5, 10]]), 2.0, 0), "holdout of 2"),
+    ],
+)
+def test_impossible_folds_are_refused(folds, message):
+    with pytest.raises(GrevyError, match=message):
+        folds()
+
+
+# -------------------------------------------------------------------- by segment
+
+
+@given(segment_tables(), st.integers(2, 5), st.integers(0, 9))
+def test_segment_folds_test_every_segment_once(segments, n_folds, seed):
+    try:
+        folds = segment_folds(segments, n_folds, seed)
+    except GrevyError:
+        assert len(segments) < n_folds or np.diff(segments).min() < 2
+        return
+    tested = np.sort(np.concatenate([fold.test for fold in folds]))
+    assert tested.tolist() == recorded(segments)
+    longest = int(np.diff(segments).max())
+    sizes = [len(fold.test) for fold in folds]
+    assert max(sizes) - min(sizes) <= longest
+    for fold in folds:
+        check_halves(fold, segments, 10**6)  # whole segments, so that any gap is kept
+
+
+@given(segment_tables(), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_segment_split_holds_out_whole_segments(segments, holdout, seed):
+    try:
+        split = segment_split(segments, holdout, seed)
+    except GrevyError:
+        assert len(segments) < 2 or np.diff(segments).min() < 2
+        return
+    check_halves(split, segments, 10**6)
+    longest = int(np.diff(segments).max())
+    total = len(recorded(segments))
+    assert abs(len(split.test) - holdout * total) <= longest
+    assert 0 < len(split.test) < total
+
+
+def test_segments_are_drawn_by_the_seed():
+    segments = np.arange(0, 1000, 10)[:, None] + [0, 10]
+    first, same, other = (segment_split(segments, 0.3, seed) for seed in (1, 1, 2))
+    assert len(first.test) == 300
+    np.testing.assert_array_equal(first.test, same.test)
+    assert not np.array_equal(first.test, other.test)
+    folds = [segment_folds(segments, 4, seed)[0].test for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(folds[0], folds[1])
+    assert not np.array_equal(folds[0], folds[2])
+    assert [len(fold.test) for fold in segment_folds(segments, 4, 0)] == [250] * 4

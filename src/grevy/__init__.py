@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grevy.catalog import load
     from grevy.checkpoint import Checkpoints
+    from grevy.decoding import decode
     from grevy.errors import GrevyError
     from grevy.estimator import CEBRA
+    from grevy.fit_quality import consistency, goodness_of_fit, null_test
     from grevy.recording import Label, Recording, circular, continuous, discrete
     from grevy.validation import Validation
 
@@ -24,9 +26,13 @@ __all__ = [
     "Recording",
     "Validation",
     "circular",
+    "consistency",
     "continuous",
+    "decode",
     "discrete",
+    "goodness_of_fit",
     "load",
+    "null_test",
 ]
 
 _HOME = {
@@ -37,9 +43,13 @@ _HOME = {
     "Recording": "recording",
     "Validation": "validation",
     "circular": "recording",
+    "consistency": "fit_quality",
     "continuous": "recording",
+    "decode": "decoding",
     "discrete": "recording",
+    "goodness_of_fit": "fit_quality",
     "load": "catalog",
+    "null_test": "fit_quality",
 }
 
 

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 MODEL = "models/cebra_model.pt"
 CHECKPOINTS = "checkpoints"
 EMBEDDING = "embeddings/embedding.npy"
+LABELS = "embeddings/labels.npz"
+DECODED = "embeddings/decoded.npz"
 FIGURE = "figures/embedding_visualization.png"
 RESULTS = "logs/experiment_results.jl"
 METRICS = "logs/metrics.json"
 SUMMARY = "logs/summary.txt"
 HISTORY = "logs/history.csv"
 CONFIG = "config.yaml"
+REPORT = "report.html"
 MANIFEST = "manifest.json"
 FOLDERS = ("models", "embeddings", "figures", "logs")
 # A larger one is none of ours, and is not read into memory.
@@ -122,15 +125,18 @@ def writing(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except (WriteError, OSError) as error:
+        left = "but it has no manifest and does not count as a finished run; run again."
+        if folder.finished:
+            left = "and it is a finished run; `grevy report` writes its page."
         raise GrevyError(
-            f"{error} Files of {folder.root} written before are intact, but it has no manifest "
-            f"and does not count as a finished run; run again."
+            f"{error} Files of {folder.root} written before are intact, {left}"
         ) from error
 
 
 def unseal(folder: RunFolder) -> None:
-    """Remove the manifest of a run that is about to be replaced."""
+    """Remove the manifest of a run that is about to be replaced, and the report drawn from it."""
     (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / REPORT).unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, contents: bytes) -> None:
@@ -146,10 +152,14 @@ def write_array(path: Path, array: Array) -> None:
 
 
 def write_figure(path: Path, figure: "Figure") -> None:
-    """Draw a figure into a PNG file."""
-    with whole_file(path) as stream:
-        # No software version in it: the same run gives the same bytes.
-        figure.savefig(stream, format="png", metadata={"Software": None})
+    """Draw a figure into a PNG or SVG file, as the name says."""
+    from matplotlib import rc_context
+
+    # No date or software version, no random identifiers: the same run gives the same bytes.
+    svg = path.suffix == ".svg"
+    metadata = {"Date": None, "Creator": None} if svg else {"Software": None}
+    with rc_context({"svg.hashsalt": "grevy"}), whole_file(path) as stream:
+        figure.savefig(stream, format=path.suffix[1:], metadata=metadata)
 
 
 def write_results(
@@ -187,8 +197,6 @@ def seal(
 ) -> None:
     """Write the manifest: checksums of all files and of the input data, versions, platform."""
     files = {name: file_checksum(folder / name) for name in _own_files(folder)}
-    # Not Path.home(), which raises for a user who has none.
-    home = os.path.expanduser("~") + os.sep  # noqa: PTH111
     manifest = {
         "run_id": run_id,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -196,8 +204,7 @@ def seal(
         "files": files,
         "data": [
             {
-                # A path below the home folder would tell the user's name.
-                "source": recording.source.replace(home, f"~{os.sep}"),
+                "source": without_home(recording.source),
                 "time_steps": len(recording),
                 "neurons": recording.n_neurons,
                 "sha256": data_checksum([recording]),
@@ -206,13 +213,41 @@ def seal(
         ],
         **environment(),
     }
+    _write_manifest(folder, manifest)
+
+
+def without_home(text: str) -> str:
+    """Write paths below the home folder from `~` on: they would tell the user's name."""
+    # Not Path.home(), which raises for a user who has none.
+    home = os.path.expanduser("~") + os.sep  # noqa: PTH111
+    return text.replace(home, f"~{os.sep}")
+
+
+def add_to_manifest(folder: RunFolder, names: Sequence[str]) -> None:
+    """Enter files that were written, or removed, after a run was sealed.
+
+    The checksums of all other files stay as they were, so that a change to them still shows.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run.
+    """
+    manifest = read_manifest(folder)
+    files = {name: each for name, each in manifest["files"].items() if name not in names}
+    present = [name for name in names if (folder / name).is_file()]
+    files |= {name: file_checksum(folder / name) for name in present}
+    _write_manifest(folder, {**manifest, "files": files})
+
+
+def _write_manifest(folder: RunFolder, manifest: Mapping[str, Any]) -> None:
     write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def _own_files(folder: RunFolder) -> list[str]:
     """List the files of a run; what else lies in the folder is the user's own business."""
     inside = [path for name in FOLDERS for path in (folder / name).rglob("*")]
-    paths = [folder / CONFIG, *sorted(inside)]
+    paths = [folder / CONFIG, folder / REPORT, *sorted(inside)]
     return [
         path.relative_to(folder.root).as_posix()
         for path in paths

@@ -21,7 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DATA, MODEL, SAMPLING, OUTPUT = "Data", "Model and training", "Sampling", "Output"
+DATA, MODEL, SAMPLING = "Data", "Model and training", "Sampling"
+EVALUATION, OUTPUT = "Evaluation", "Output"
 
 # Flags of `grevy run` that do not decide its result.
 _NOT_SETTINGS = ("config", "overwrite", "resume", "checkpoint_minutes", "quiet", "json_")
@@ -48,6 +49,10 @@ def _model(help: str, **extra: Any) -> Any:
 
 def _sampling(help: str, **extra: Any) -> Any:
     return typer.Option(help=help, rich_help_panel=SAMPLING, show_default=False, **extra)
+
+
+def _evaluation(help: str, **extra: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel=EVALUATION, show_default=False, **extra)
 
 
 def _output(help: str, **extra: Any) -> Any:
@@ -130,7 +135,16 @@ def run(
     num_negatives: Annotated[int | None, _sampling("Default: the batch size.")] = None,
     hybrid: Annotated[bool | None, _sampling("Add a loss in time to the label's.")] = None,
     holdout: Annotated[
-        float | None, _output("Fraction of time held out in blocks. Default 0.2.")
+        float | None, _evaluation("Fraction of time held out in blocks. Default 0.2.")
+    ] = None,
+    nulls: Annotated[
+        int | None, _evaluation("How often labels are moved in time to see chance. Default 50.")
+    ] = None,
+    null_retrain: Annotated[
+        bool | None, _evaluation("Train the encoder anew on each moved label.")
+    ] = None,
+    seeds: Annotated[
+        int | None, _evaluation("Train with so many seeds and compare. Default 1.")
     ] = None,
     config: Annotated[
         Path | None, _output("YAML file of these settings; flags win over it.")
@@ -270,6 +284,53 @@ def verify(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
             print(f"grevy: {run} is not as it was archived\n{listed}", file=sys.stderr)
             raise SystemExit(1)
         print(f"{run}: all {len(read_manifest(RunFolder(run))['files'])} files are as archived")
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Write the page of a finished run again: report.html, and its figures."""
+    with _said_plainly():
+        from grevy.archive import RunFolder, writing
+        from grevy.report import write_report
+
+        folder = RunFolder(run)
+        with writing(folder):
+            print(write_report(folder))
+
+
+@app.command()
+def evaluate(
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or an embedding (T, D) as .npy."),
+    ],
+    data: Annotated[
+        str | None, _data("Data file or data set that an .npy file belongs to.")
+    ] = None,
+    neural: Annotated[str | None, _data("Key of the neural data.", metavar="KEY")] = None,
+    label: Annotated[list[str] | None, _data("Repeatable.", metavar="KEY[:KIND]")] = None,
+    segments: Annotated[str | None, _data("Key of segments.", metavar="KEY")] = None,
+    trust: Annotated[bool, _data("Allow pickled code in FILE to run (.jl).")] = False,
+    holdout: Annotated[
+        float | None, _evaluation("Fraction of time held out. Default: the run's, or 0.2.")
+    ] = None,
+    gap: Annotated[
+        int, _evaluation("Steps between training and test, for an .npy file.", min=0)
+    ] = 0,
+    nulls: Annotated[int | None, _evaluation("Default: the run's, or 50.")] = None,
+    seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
+    json_: Json = False,
+) -> None:
+    """Score what exists: a run again, or an embedding that anything else has made."""
+    with _said_plainly():
+        from grevy.again import EvaluationRequest, evaluate_target
+        from grevy.summary import describe_metrics
+
+        request = EvaluationRequest(
+            target, data, neural, tuple(label or ()), segments, trust, holdout, gap, nulls, seed
+        )
+        metrics = evaluate_target(request, _notify)
+        print(json.dumps(metrics, indent=2) if json_ else "\n".join(describe_metrics(metrics)))
 
 
 @app.command()

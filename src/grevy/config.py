@@ -21,6 +21,10 @@ _INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
 FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
 
 
+# With fewer, no p is below 0.05.
+FEWEST_NULLS = 19
+
+
 class RunConfig(BaseModel):
     """Settings of a run; each is a flag of ``grevy run`` with dashes for underscores."""
 
@@ -56,6 +60,9 @@ class RunConfig(BaseModel):
     holdout: float = Field(0.2, ge=0, lt=1)
     validation: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
+    nulls: int = Field(50, ge=0)
+    null_retrain: bool = False
+    seeds: int = Field(1, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
     device: str = "auto"
     output_dir: str = "results/run"
@@ -79,6 +86,10 @@ class RunConfig(BaseModel):
                 "give either --dataset NAME (`grevy datasets` lists them) or --data FILE"
             )
         given = ["--" + name.replace("_", "-") for name in FILE_ONLY if getattr(self, name)]
+        if 0 < self.nulls < FEWEST_NULLS:
+            raise ValueError(f"--nulls is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
+        if self.null_retrain and not (self.nulls and self.holdout):
+            raise ValueError("--null-retrain needs --nulls and --holdout above 0")
         if self.patience is not None and not self.validation:
             raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
         if self.dataset is not None and given:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +10,27 @@ import numpy as np
 
 from grevy import archive
 from grevy.archive import RunFolder
+from grevy.archived import write_decoded, write_labels
+from grevy.assessment import (
+    assess,
+    embed_recordings,
+    join_recordings,
+    training_gap,
+    training_parts,
+)
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate, goodness_of_fit
 from grevy.recording import Array, Recording, data_checksum
+from grevy.report import write_report
 from grevy.sampling import SamplingPlan, fitting_positions
-from grevy.splits import Split, blocked_split, training_segments
+from grevy.splits import Split, blocked_split
 from grevy.summary import describe_data, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from grevy.estimator import CEBRA
-    from grevy.validation import Validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,20 +95,18 @@ def run_experiment(
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         config = train(model, recordings, split, config, checkpoints, resume, notify)
         embedding = embed_recordings(model, recordings)
-        whole = join_recordings(recordings)
-        neural = recordings[0].neural if len(recordings) == 1 else None
-        metrics = {
-            "goodness_of_fit_bits": goodness_of_fit(model),
-            **evaluate(embedding, whole, split, neural),
-        }
-        figure = draw(embedding, whole, model)
+        found = assess(model, recordings, embedding, split, config, notify)
+        figure = draw(embedding, join_recordings(recordings), model)
         settings = config.model_dump(mode="json")
         with archive.writing(folder):
             archive.unseal(folder)
             archive.write_figure(folder / archive.FIGURE, figure)
-            summary = write_outcome(folder, model, embedding, metrics, settings, recordings, began)
+            write_decoded(folder, found.decoded)
+            summary = write_outcome(
+                folder, model, embedding, found.metrics, settings, recordings, began
+            )
         checkpoints.prune(keep=0)
-    return Run(folder, config, metrics, summary)
+    return Run(folder, config, found.metrics, summary)
 
 
 def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[Recording, ...]:
@@ -170,13 +175,7 @@ def holdout_split(model: "CEBRA", recordings: Sequence[Recording], holdout: floa
     """
     if not holdout:
         return None
-    return blocked_split(join_recordings(recordings).segments, holdout, _gap(model))
-
-
-def _gap(model: "CEBRA") -> int:
-    from grevy.fitting import model_receptive_field, time_offsets
-
-    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
+    return blocked_split(join_recordings(recordings).segments, holdout, training_gap(model))
 
 
 def train(
@@ -192,15 +191,7 @@ def train(
     from grevy.fitting import check_one_row_for_each_step, sampling_plan
 
     check_one_row_for_each_step(model, recordings[0].n_neurons)
-    seen = list(recordings)
-    if split is not None:
-        start = 0
-        for number, recording in enumerate(recordings):
-            inside = split.train[(split.train >= start) & (split.train < start + len(recording))]
-            runs = training_segments(recording.segments, inside - start)
-            seen[number] = replace(recording, segments=runs)
-            start += len(recording)
-    seen, validation = _set_aside(model, seen, config)
+    seen, validation = training_parts(model, recordings, split, config)
     plan = sampling_plan(model, recordings)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
@@ -222,62 +213,12 @@ def train(
     return config.model_copy(update=settled_settings(model, plan))
 
 
-def _set_aside(
-    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
-) -> tuple[list[Recording], "Validation | None"]:
-    """Take blocks for validation out of the training segments of each recording."""
-    if not config.validation:
-        return list(recordings), None
-    from grevy.validation import Validation
-
-    rest, apart = [], []
-    for recording in recordings:
-        split = blocked_split(recording.segments, config.validation, _gap(model))
-        apart.append(training_segments(recording.segments, split.test))
-        runs = training_segments(recording.segments, split.train)
-        rest.append(replace(recording, segments=runs))
-    segments = apart if len(apart) > 1 else apart[0]
-    return rest, Validation(segments, patience=config.patience)
-
-
 def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:
     """Name what a training has settled: the seed, the device, and how samples were drawn."""
     settled = {"seed": model.seed_, "device": model.device_, "prior": plan.prior}
     if plan.conditional != "discrete":
         settled["conditional"] = plan.conditional
     return settled
-
-
-def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
-    """Embed every time step of all recordings, end to end; (T, D) float32."""
-    several = model.num_sessions_ is not None
-    parts = [
-        model.transform(recording, session_id=number if several else None)
-        for number, recording in enumerate(recordings)
-    ]
-    return np.concatenate(parts)
-
-
-def join_recordings(recordings: Sequence[Recording]) -> Recording:
-    """Lay recordings end to end for evaluation; the neural data of several is left out."""
-    if len(recordings) == 1:
-        return recordings[0]
-    from grevy.sessions import align_labels
-
-    aligned = align_labels(recordings)
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
-    labels = [
-        replace(column[0], values=np.concatenate([label.values for label in column]))
-        for column in zip(*(recording.labels for recording in aligned), strict=True)
-    ]
-    segments = [r.segments + start for r, start in zip(recordings, starts, strict=False)]
-    return Recording(
-        neural=np.zeros((int(starts[-1]), 0), np.float32),
-        labels=tuple(labels),
-        segments=np.concatenate(segments),
-        sampling_rate=recordings[0].sampling_rate,
-        source=recordings[0].source,
-    )
 
 
 def draw(embedding: Array, whole: Recording, model: "CEBRA | None" = None) -> "Figure":
@@ -304,7 +245,7 @@ def write_outcome(
     recordings: Sequence[Recording],
     began: float | None = None,
 ) -> str:
-    """Write everything but the figure into the run folder, and seal it.
+    """Write everything but figure and decoded labels into the run folder, seal it, and report.
 
     Parameters
     ----------
@@ -321,18 +262,22 @@ def write_outcome(
     archive.write_bytes(folder / archive.CONFIG, config_text(settings).encode())
     model.save(folder / archive.MODEL)
     archive.write_array(folder / archive.EMBEDDING, embedding)
+    if recordings:
+        write_labels(folder, join_recordings(recordings))
     archive.write_history(folder / archive.HISTORY, model.solver_.log)
     archive.write_results(folder, settings, metrics, embedding.shape)
     archive.write_bytes(folder / archive.SUMMARY, summary.encode())
     identity = run_id(settings, data_checksum(recordings))
     seconds = None if began is None else round(time.monotonic() - began, 3)
     archive.seal(folder, recordings, identity, seconds)
+    write_report(folder)
     return summary
 
 
 def output_paths(folder: RunFolder) -> dict[str, Path]:
     """Name what a user will want to open."""
     return {
+        "report": folder / archive.REPORT,
         "figure": folder / archive.FIGURE,
         "summary": folder / archive.SUMMARY,
         "embedding": folder / archive.EMBEDDING,

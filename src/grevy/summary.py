@@ -35,6 +35,9 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     lines = []
     if "goodness_of_fit_bits" in metrics:
         lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
+    if "goodness_of_fit_heldout_bits" in metrics:
+        bits = metrics["goodness_of_fit_heldout_bits"]
+        lines.append(f"goodness of fit, held-out blocks: {bits:.3f} bits")
     if "train_r2" in metrics:
         lines.append(
             f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
@@ -47,6 +50,11 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"  random split: {_line(scores['random'])}")
         for what, values in scores.get("blocked", {}).items():
             lines.append(f"  held-out blocks, {what}: {_line(values)}")
+        if "null" in scores:
+            lines.append(f"  {_null_line(scores['null'])}")
+    if "mean" in metrics.get("consistency", {}):
+        found = metrics["consistency"]
+        lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
     if "note" in metrics:
         lines.append(f"note: {metrics['note']}")
     return lines
@@ -66,4 +74,15 @@ _SHOWN = {
 
 
 def _line(scores: dict[str, Any]) -> str:
-    return ", ".join(f"{shown} {scores[key]:.3f}" for key, shown in _SHOWN.items() if key in scores)
+    intervals = scores.get("intervals", {})
+    parts = []
+    for key, shown in _SHOWN.items():
+        if key in scores:
+            low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
+            parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
+    return ", ".join(parts)
+
+
+def _null_line(null: dict[str, Any]) -> str:
+    line = f"{null['n']} nulls ({null['how']}): p = {null['p']:.3f}"
+    return f"{line}; {null['note']}" if null.get("note") else line

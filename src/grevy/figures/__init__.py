@@ -6,7 +6,7 @@ The names of labels and classes are plain text, never mathematics or markup.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,41 +15,11 @@ from grevy.decoding import checked_embedding
 from grevy.errors import GrevyError
 from grevy.figures.panels import draw_labels, draw_lanes, draw_loss, draw_space
 from grevy.figures.scene import Scene, make_scene, short, thinning
+from grevy.figures.style import STYLE
 from grevy.recording import FloatArray, Label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-INK = "#333333"
-
-# Whatever the user's own matplotlib settings are, these figures look the same.
-STYLE: dict[Any, Any] = {
-    "text.parse_math": False,
-    "text.usetex": False,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 14,
-    "axes.titlesize": 15,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 14,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.facecolor": "white",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "figure.facecolor": "white",
-    "figure.autolayout": False,
-    "figure.constrained_layout.use": False,
-    "legend.frameon": False,
-    "legend.fontsize": 12,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 13,
-    "ytick.labelsize": 13,
-}
 
 
 def embedding_figure(
@@ -101,7 +71,8 @@ def embedding_figure(
     scene = make_scene(embedding, labels, sampling_rate)
     with rc_context(STYLE):
         figure = Figure(figsize=(12, 8), dpi=150)
-        heading = " · ".join(part for part in (short(title, 80), thinning(scene)) if part)
+        parts = (short(title, 80), thinning(scene.every, len(embedding)))
+        heading = " · ".join(part for part in parts if part)
         if heading:
             figure.suptitle(heading, fontsize=17, x=0.012, y=0.985, ha="left", va="top")
         panels = _panels(scene, loss)

@@ -37,6 +37,12 @@ WHEEL = (
     "#edb93c", "#f49200", "#de6105", "#b23a3a", "#7d2c54", "#4e296d",
 )  # fmt: skip
 
+# From paper to ink through the blue of the lines; lightness falls all the way.
+BLUES = ("#f6f9fc", "#dbe7f1", "#b4cee3", "#86aecf", "#5788b5", "#33628f", "#1c3f63")
+
+# Beside the black of what is true: what is decoded, wrongly decoded, and the band of a true class.
+DECODED, WRONG, BAND = "#3f86c9", "#a8420b", "#d5dde4"
+
 
 def cyclic_colours() -> Colormap:
     """Make the colour map of circular labels: closed, readable on white, colour-blind safe."""

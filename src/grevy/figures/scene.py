@@ -12,6 +12,12 @@ from grevy.recording import TAU, Array, FloatArray, Label
 MAX_POINTS = 20_000
 MAX_LABELS = 3
 
+# Control codes, and those that turn the direction of all the text that follows.
+_UNSHOWN = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -48,29 +54,36 @@ def make_scene(embedding: FloatArray, labels: Sequence[Label], rate: float | Non
     """Lay out what the panels draw; the colour is the first label's first dimension, or time."""
     steps = np.arange(len(embedding), dtype=np.float64)
     time, time_title = (steps, "time (steps)") if rate is None else (steps / rate, "time (s)")
-    columns = tuple(column for label in labels for column in _columns(label))
+    columns = tuple(column for label in labels for column in label_columns(label))
     colour = columns[0] if columns else Column(time_title, "continuous", time)
     every = -(-len(embedding) // MAX_POINTS)
     return Scene(embedding, time, time_title, colour, columns[:MAX_LABELS], every)
 
 
-def _columns(label: Label) -> list[Column]:
-    """Take a label apart into what can be drawn along one axis."""
-    name = short(label.name, 18)
+def label_columns(label: Label, name_length: int = 18, class_length: int = 11) -> list[Column]:
+    """Take a label apart into what can be drawn along one axis; long names are cut."""
+    name = short(label.name, name_length)
     if label.kind == "circular":
-        unit = {TAU: "rad", 360.0: "degrees"}.get(label.period, f"of {label.period:g}")
-        return [Column(f"{name} ({unit})", "circular", label.unit_values, label.period)]
+        title = f"{name} ({angle_unit(label.period)})"
+        return [Column(title, "circular", label.unit_values, label.period)]
     if label.kind == "discrete":
-        classes = tuple(short(str(each), 11) for each in label.classes)
+        classes = tuple(short(str(each), class_length) for each in label.classes)
         return [Column(name, "discrete", label.values, classes=classes)]
     width = label.values.shape[1]
     names = [name] if width == 1 else [f"{name} [{column}]" for column in range(width)]
     return [Column(n, "continuous", label.values[:, i]) for i, n in enumerate(names)]
 
 
+def angle_unit(period: float) -> str:
+    """Name the unit of angles that repeat after `period`."""
+    return {TAU: "rad", 360.0: "degrees"}.get(period, f"of {period:g}")
+
+
 def short(text: str, length: int) -> str:
-    """Keep a text on one line of bounded length."""
-    text = " ".join(text.split())
+    """Keep a text on one line of bounded length, without codes that no figure or page can show."""
+    text = " ".join(text.split()).translate(_UNSHOWN)
+    # Half a surrogate pair, as from a file name that is no valid text, cannot be written.
+    text = text.encode("utf-8", errors="replace").decode()
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -81,13 +94,13 @@ def wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(text, 12))
 
 
-def thinning(scene: Scene) -> str:
+def thinning(every: int, length: int) -> str:
     """Say which of the time steps are drawn as points, where not all are."""
-    if scene.every == 1:
+    if every == 1:
         return ""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(scene.every % 10, "th")
-    ending = "th" if scene.every % 100 in (11, 12, 13) else ending
-    return f"every {scene.every}{ending} of {thousands(len(scene.time))} time steps"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
+    ending = "th" if every % 100 in (11, 12, 13) else ending
+    return f"every {every}{ending} of {thousands(length)} time steps"
 
 
 def thousands(number: int) -> str:

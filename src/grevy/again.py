@@ -1,0 +1,167 @@
+"""Scores for what exists already: a finished run, or an embedding that anything else has made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grevy.archive import RunFolder
+from grevy.archived import ArchivedRun, read_run
+from grevy.assessment import join_recordings, training_gap
+from grevy.config import FEWEST_NULLS, make_config
+from grevy.errors import GrevyError
+from grevy.evaluation import evaluate
+from grevy.experiment import holdout_split, load_recordings, make_model
+from grevy.recording import Array, Recording
+from grevy.splits import blocked_split
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to score, and how.
+
+    Attributes
+    ----------
+    target : Path
+        The folder of a finished run, or an embedding (T, D) as ``.npy``.
+    data : str or None
+        File, or name of a data set, that an ``.npy`` file belongs to.
+    neural, segments : str or None
+        Keys in that file.
+    labels : tuple of str
+        Keys in that file, with their kind.
+    trust : bool
+        Whether pickled code in it may run.
+    holdout : float or None
+        Fraction of time held out; that of the run, or 0.2, if None.
+    gap : int
+        Steps between training and test, for an ``.npy`` file.
+    nulls : int or None
+        How often labels are moved; as in the run, or 50, if None.
+    seed : int
+    """
+
+    target: Path
+    data: str | None
+    neural: str | None
+    labels: tuple[str, ...]
+    segments: str | None
+    trust: bool
+    holdout: float | None
+    gap: int
+    nulls: int | None
+    seed: int
+
+
+def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+    """Score a finished run or an embedding; nothing is written.
+
+    Returns
+    -------
+    dict
+        As in ``logs/metrics.json``.
+
+    Raises
+    ------
+    GrevyError
+        If target, data and settings are unusable or do not fit together.
+    """
+    if request.nulls is not None and 0 < request.nulls < FEWEST_NULLS:
+        raise GrevyError(f"--nulls {request.nulls}: give at least {FEWEST_NULLS}, or 0.")
+    if request.holdout is not None and not 0 < request.holdout < 1:
+        raise GrevyError(f"--holdout {request.holdout:g}: give a fraction between 0 and 1.")
+    if request.target.is_dir():
+        return _evaluate_run(request, notify)
+    return _evaluate_embedding(request, notify)
+
+
+def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+    """Score an archived embedding by its archived labels, beside the data if that is still here."""
+    if request.data or request.neural or request.labels or request.segments:
+        raise GrevyError(
+            f"{request.target} is a run, which knows its data and labels. Leave --data, --neural, "
+            f"--label and --segments out."
+        )
+    run = read_run(RunFolder(request.target))
+    given = {"holdout": request.holdout, "nulls": request.nulls}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = make_config({**run.config, "trust": request.trust, **chosen})
+    if request.holdout is not None and request.holdout != run.config.get("holdout"):
+        raise GrevyError(
+            f"--holdout {request.holdout:g}: the encoder of this run was trained with "
+            f"{run.config.get('holdout')}; other blocks would test on what it has seen. Leave it "
+            f"out, or make another run."
+        )
+    model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
+    whole, neural = _archived_recording(run, None)
+    try:
+        recordings = load_recordings(settings, notify)
+    except GrevyError as error:
+        notify(f"no baselines: the data of the run cannot be loaded ({error})")
+        recordings = ()
+    if len(recordings) == 1 and len(recordings[0]) == len(whole):
+        whole, neural = _archived_recording(run, recordings[0])
+    split = holdout_split(model, [whole], settings.holdout)
+    kept = ("goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error")
+    found = evaluate(
+        run.embedding, whole, split, neural,
+        nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,
+    )  # fmt: skip
+    return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+
+
+def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Recording, Any]:
+    whole = Recording(
+        neural=np.zeros((len(run.embedding), 0), np.float32),
+        labels=run.labels,
+        segments=run.segments,
+        sampling_rate=run.sampling_rate,
+        source=str(run.folder.root),
+        latent=None if loaded is None else loaded.latent,
+    )
+    return whole, None if loaded is None else loaded.neural
+
+
+def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+    embedding = _read_embedding(request.target)
+    if request.data is None:
+        raise GrevyError(
+            f"{request.target} is an embedding: say with --data which file or data set its labels "
+            f"are in, and with --label which they are."
+        )
+    is_file = Path(request.data).is_file() or bool(Path(request.data).suffix)
+    settings: dict[str, Any] = {"data" if is_file else "dataset": request.data}
+    given = {"neural": request.neural, "label": request.labels, "segments": request.segments}
+    settings |= {name: value for name, value in given.items() if value}
+    recordings = load_recordings(make_config({**settings, "trust": request.trust}), notify)
+    whole = join_recordings(recordings)
+    if len(whole) != len(embedding):
+        raise GrevyError(
+            f"the embedding has {len(embedding)} time steps, {request.data} has {len(whole)}. Give "
+            f"the data that it was made from."
+        )
+    holdout = 0.2 if request.holdout is None else request.holdout
+    split = blocked_split(whole.segments, holdout, request.gap)
+    neural = recordings[0].neural if len(recordings) == 1 else None
+    nulls = 50 if request.nulls is None else request.nulls
+    found = evaluate(
+        embedding, whole, split, neural, nulls=nulls, seed=request.seed, gap=request.gap
+    )
+    return found.metrics
+
+
+def _read_embedding(path: Path) -> Array:
+    try:
+        embedding = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise GrevyError(
+            f"{path} cannot be read as an embedding ({error}). Give the folder of a finished run, "
+            f"or an array (T, D) as .npy."
+        ) from error
+    if not isinstance(embedding, np.ndarray):
+        raise GrevyError(f"{path} holds several arrays. Give one array (T, D) as .npy.")
+    return embedding

@@ -1,0 +1,186 @@
+"""A trained model assessed on the recordings it was made for: scores, nulls, other seeds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grevy.config import RunConfig
+from grevy.errors import GrevyError
+from grevy.evaluation import Evaluation, consistency_metrics, evaluate, goodness_metrics, restricted
+from grevy.fit_quality import consistency
+from grevy.recording import Array, Label, Recording
+from grevy.splits import Split, blocked_split, training_segments
+
+if TYPE_CHECKING:
+    from grevy.estimator import CEBRA
+    from grevy.validation import Validation
+
+
+def assess(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    embedding: Array,
+    split: Split | None,
+    config: RunConfig,
+    notify: Callable[[str], None],
+) -> Evaluation:
+    """Evaluate an embedding as a run's settings ask for.
+
+    Parameters
+    ----------
+    model : CEBRA
+        Trained on the recordings, or on what `split` leaves for training.
+    recordings : sequence of Recording
+    embedding : ndarray of shape (T, D)
+        Of all recordings, end to end.
+    split : Split or None
+    config : RunConfig
+        `nulls`, `null_retrain`, `seeds` and `distance` count here.
+    notify : callable
+        Told of what takes long.
+
+    Returns
+    -------
+    Evaluation
+        With the goodness of fit, and the validation loss and consistency where there are any.
+    """
+    whole = join_recordings(recordings)
+    seed = model.seed_ % 2**32
+    retrain = None
+    if config.null_retrain and config.nulls and split is not None:
+        notify(f"training {config.nulls} times more, on moved labels")
+        retrain = _trainer_on_moved_labels(model, recordings, split, config)
+    found = evaluate(
+        embedding,
+        whole,
+        split,
+        recordings[0].neural if len(recordings) == 1 else None,
+        nulls=config.nulls,
+        seed=seed,
+        gap=training_gap(model),
+        metric=config.distance,
+        retrain=retrain,
+    )
+    metrics: dict[str, Any] = {**goodness_metrics(model, recordings, split, seed), **found.metrics}
+    if model.validation_:
+        steps, losses = zip(*model.validation_, strict=True)
+        metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
+    if config.seeds > 1:
+        notify(f"training {config.seeds - 1} times more, with other seeds")
+        metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
+    return Evaluation(metrics, found.decoded)
+
+
+def training_gap(model: "CEBRA") -> int:
+    """Return the steps that keep every training window and pair away from a test step."""
+    from grevy.fitting import model_receptive_field, time_offsets
+
+    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
+
+
+def training_parts(
+    model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
+) -> "tuple[list[Recording], Validation | None]":
+    """Restrict recordings to what is trained on, and take blocks for validation out of that."""
+    seen = list(recordings if split is None else restricted(recordings, split.train))
+    if not config.validation:
+        return seen, None
+    from grevy.validation import Validation
+
+    apart = []
+    for number, recording in enumerate(seen):
+        inner = blocked_split(recording.segments, config.validation, training_gap(model))
+        apart.append(training_segments(recording.segments, inner.test))
+        runs = training_segments(recording.segments, inner.train)
+        seen[number] = replace(recording, segments=runs)
+    return seen, Validation(apart if len(apart) > 1 else apart[0], patience=config.patience)
+
+
+def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
+    """Embed every time step of all recordings, end to end; (T, D) float32."""
+    several = model.num_sessions_ is not None
+    parts = [
+        model.transform(recording, session_id=number if several else None)
+        for number, recording in enumerate(recordings)
+    ]
+    return np.concatenate(parts)
+
+
+def join_recordings(recordings: Sequence[Recording]) -> Recording:
+    """Lay recordings end to end for evaluation; the neural data of several is left out."""
+    if len(recordings) == 1:
+        return recordings[0]
+    from grevy.sessions import align_labels
+
+    aligned = align_labels(recordings)
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    labels = [
+        replace(column[0], values=np.concatenate([label.values for label in column]))
+        for column in zip(*(recording.labels for recording in aligned), strict=True)
+    ]
+    segments = [r.segments + start for r, start in zip(recordings, starts, strict=False)]
+    return Recording(
+        neural=np.zeros((int(starts[-1]), 0), np.float32),
+        labels=tuple(labels),
+        segments=np.concatenate(segments),
+        sampling_rate=recordings[0].sampling_rate,
+        source=recordings[0].source,
+    )
+
+
+def _train_again(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    split: Split | None,
+    config: RunConfig,
+    seed: int,
+) -> Array:
+    """Train a model with the same parameters, and embed all that was recorded."""
+    from sklearn.base import clone
+
+    seen, validation = training_parts(model, recordings, split, config)
+    other = clone(model).set_params(seed=seed, verbose=False)
+    other.fit(seen if len(seen) > 1 else seen[0], validation=validation)
+    return embed_recordings(other, recordings)
+
+
+def _trainer_on_moved_labels(
+    model: "CEBRA", recordings: Sequence[Recording], split: Split, config: RunConfig
+) -> Callable[[Label], Array]:
+    from grevy.sessions import align_labels
+
+    aligned = align_labels(recordings)
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+
+    def retrain(moved: Label) -> Array:
+        place = [label.name for label in aligned[0].labels].index(moved.name)
+        changed = []
+        for recording, start in zip(aligned, starts, strict=False):
+            labels = list(recording.labels)
+            own = moved.take(np.arange(start, start + len(recording)))
+            labels[place] = replace(own, name=labels[place].name)
+            changed.append(replace(recording, labels=tuple(labels)))
+        return _train_again(model, changed, split, config, model.seed_)
+
+    return retrain
+
+
+def _consistency(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    embedding: Array,
+    split: Split | None,
+    config: RunConfig,
+) -> dict[str, Any]:
+    """Compare the embedding with those of other seeds, on the steps that none has trained on."""
+    embeddings, names = [embedding], [f"seed {model.seed_}"]
+    for seed in range(model.seed_ + 1, model.seed_ + config.seeds):
+        embeddings.append(_train_again(model, recordings, split, config, seed))
+        names.append(f"seed {seed}")
+    steps = slice(None) if split is None else split.test
+    try:
+        return consistency_metrics(consistency([each[steps] for each in embeddings], names))
+    except GrevyError as error:
+        return {"names": names, "note": str(error)}

@@ -1,0 +1,34 @@
+"""How well a label can be read from an embedding: arrays in, scores out, by kind of label.
+
+A decoder and its settings are chosen and fitted on the training steps alone. Errors are in the
+label's own unit. The same functions score an embedding, principal components or the raw data,
+whoever made them.
+"""
+
+from grevy.decoding.angles import angular_error, circular_correlation
+from grevy.decoding.baselines import linear_map_r2, manual_scores, principal_components
+from grevy.decoding.checks import checked_embedding
+from grevy.decoding.decoder import DecoderName, Prepared, decode, decode_folds, prepare
+from grevy.decoding.knn import Metric
+from grevy.decoding.result import Decoding
+from grevy.decoding.scores import CircularScores, ContinuousScores, DiscreteScores, Scores
+
+__all__ = [
+    "CircularScores",
+    "ContinuousScores",
+    "DecoderName",
+    "Decoding",
+    "DiscreteScores",
+    "Metric",
+    "Prepared",
+    "Scores",
+    "angular_error",
+    "checked_embedding",
+    "circular_correlation",
+    "decode",
+    "decode_folds",
+    "linear_map_r2",
+    "manual_scores",
+    "prepare",
+    "principal_components",
+]

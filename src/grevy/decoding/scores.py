@@ -1,0 +1,223 @@
+"""Scores of what was decoded, by the kind of the label; errors in the label's own unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grevy.decoding.angles import angular_error, circular_correlation
+from grevy.decoding.layout import Layout
+from grevy.recording import TAU, Array, IntArray, Label
+
+
+@dataclass(frozen=True)
+class ContinuousScores:
+    """How well a continuous label was decoded.
+
+    Attributes
+    ----------
+    train_r2, test_r2 : float
+        Coefficient of determination, the plain mean over the label's L dimensions, as by
+        `sklearn.metrics.r2_score`. Below 0 is worse than the mean of the label.
+    per_dimension_test_r2 : tuple of L floats
+    variance_weighted_r2 : float
+        On the test steps, each dimension weighted by its variance there: 1 minus the summed
+        squared error over the summed variance. The right mean where the dimensions share a unit.
+    mean_absolute_error, median_absolute_error : float
+        On the test steps, in the label's unit; the mean over dimensions of each one's mean or
+        median.
+    per_dimension_mean_absolute_error, per_dimension_median_absolute_error : tuple of L floats
+    """
+
+    train_r2: float
+    test_r2: float
+    per_dimension_test_r2: tuple[float, ...]
+    variance_weighted_r2: float
+    mean_absolute_error: float
+    median_absolute_error: float
+    per_dimension_mean_absolute_error: tuple[float, ...]
+    per_dimension_median_absolute_error: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CircularScores:
+    """How well a circular label was decoded.
+
+    Attributes
+    ----------
+    train_mean_error, mean_error, median_error : float
+        The shorter way round between true and decoded, in the label's unit: from 0 to half a
+        period; a decoder that knows nothing has a mean error of a quarter. The last two are on
+        the test steps.
+    correlation : float
+        See `circular_correlation`; on the test steps.
+    """
+
+    train_mean_error: float
+    mean_error: float
+    median_error: float
+    correlation: float
+
+
+@dataclass(frozen=True)
+class DiscreteScores:
+    """How well the classes of a discrete label were decoded.
+
+    Attributes
+    ----------
+    train_accuracy, accuracy : float
+        The fraction of steps whose class is decoded rightly, in training and in the test.
+    balanced_accuracy : float
+        The mean over the classes of the test of the fraction decoded rightly (their recall).
+    f1 : float
+        The mean over the classes, true or decoded, of the test of the harmonic mean of precision
+        and recall ("macro"); 0 for a class that is never decoded rightly.
+    chance : float
+        The accuracy of always answering the commonest class of the training; where several are
+        equally common, the mean over them.
+    balanced_chance : float
+        The balanced accuracy of any constant answer among the classes of the test: 1 over their
+        number.
+    classes : tuple
+        What the user called the classes that occur in training, test or both, sorted.
+    confusion : tuple of tuples of int
+        How many test steps of each class (row) were decoded as each class (column), in the order
+        of `classes`.
+    """
+
+    train_accuracy: float
+    accuracy: float
+    balanced_accuracy: float
+    f1: float
+    chance: float
+    balanced_chance: float
+    classes: tuple[Any, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+Scores = ContinuousScores | CircularScores | DiscreteScores
+
+STATISTICS = {
+    "continuous": "mean R2",
+    "circular": "minus mean angular error",
+    "discrete": "balanced accuracy",
+}
+"""What `statistic` is called, by the kind of the label."""
+
+
+def statistic(label: Label, true: Array, decoded: Array) -> float:
+    """Say in one number how well a label was decoded: larger is better.
+
+    Parameters
+    ----------
+    label : Label
+        Decides the statistic by its kind, and the unit.
+    true, decoded : ndarray of shape (n, L) or (n,)
+        As in `Label.values`: numbers, radians, or codes.
+
+    Returns
+    -------
+    float
+        Continuous: R2, the mean over dimensions. Circular: minus the mean angular error, in the
+        label's unit. Discrete: the balanced accuracy.
+    """
+    if label.kind == "continuous":
+        return float(_r2(true, decoded).mean())
+    if label.kind == "circular":
+        return -label.period / TAU * float(angular_error(true, decoded).mean())
+    hits = np.bincount(true[true == decoded], minlength=len(label.classes))
+    counts = np.bincount(true, minlength=len(label.classes))
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
+
+
+def score(label: Label, layout: Layout, decoded: Array, sampled: Array) -> Scores:
+    """Score what was decoded on the test steps, and on the sample of the training.
+
+    Parameters
+    ----------
+    label : Label
+    layout : Layout
+    decoded, sampled : ndarray
+        At `layout.test` and at `layout.sample`; as in `Label.values`: numbers (n, L), radians (n,),
+        or codes (n,).
+
+    Returns
+    -------
+    ContinuousScores, CircularScores or DiscreteScores
+        By the kind of the label.
+    """
+    true, train_true = label.values[layout.test], label.values[layout.sample]
+    if label.kind == "continuous":
+        return _continuous(train_true, sampled, true, decoded)
+    if label.kind == "circular":
+        in_unit = label.period / TAU
+        errors = in_unit * angular_error(true, decoded)
+        return CircularScores(
+            train_mean_error=float(in_unit * angular_error(train_true, sampled).mean()),
+            mean_error=float(errors.mean()),
+            median_error=float(np.median(errors)),
+            correlation=circular_correlation(true, decoded),
+        )
+    train_accuracy = float((train_true == sampled).mean())
+    return _discrete(label, label.values[layout.train], train_accuracy, true, decoded)
+
+
+def _r2(true: Array, decoded: Array) -> Array:
+    """Coefficient of determination of each dimension, by scikit-learn's rule for constants."""
+    residual = ((true - decoded) ** 2).sum(axis=0)
+    total = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    varies = total > 0
+    constant = np.where(residual > 0, 0.0, 1.0)
+    return np.where(varies, 1 - residual / np.where(varies, total, 1.0), constant)
+
+
+def _continuous(
+    train_true: Array, train_decoded: Array, true: Array, decoded: Array
+) -> ContinuousScores:
+    per_dimension = _r2(true, decoded)
+    spread = ((true - true.mean(axis=0)) ** 2).sum()
+    squared = ((true - decoded) ** 2).sum()
+    errors = np.abs(true - decoded)
+    means, medians = errors.mean(axis=0), np.median(errors, axis=0)
+    return ContinuousScores(
+        train_r2=float(_r2(train_true, train_decoded).mean()),
+        test_r2=float(per_dimension.mean()),
+        per_dimension_test_r2=tuple(per_dimension.tolist()),
+        variance_weighted_r2=float(1 - squared / spread if spread > 0 else squared == 0),
+        mean_absolute_error=float(means.mean()),
+        median_absolute_error=float(medians.mean()),
+        per_dimension_mean_absolute_error=tuple(means.tolist()),
+        per_dimension_median_absolute_error=tuple(medians.tolist()),
+    )
+
+
+def _discrete(
+    label: Label, train: IntArray, train_accuracy: float, true: IntArray, decoded: IntArray
+) -> DiscreteScores:
+    n_classes = len(label.classes)
+    occurring = np.union1d(train, np.union1d(true, decoded))
+    position = np.zeros(n_classes, dtype=np.int64)
+    position[occurring] = np.arange(len(occurring))
+    size = len(occurring)
+    cells = position[true] * size + position[decoded]
+    confusion = np.bincount(cells, minlength=size * size).reshape(size, size)
+    hits, in_test, answered = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    tested = in_test > 0
+    named = tested | (answered > 0)
+    return DiscreteScores(
+        train_accuracy=train_accuracy,
+        accuracy=float(hits.sum() / len(true)),
+        balanced_accuracy=float((hits[tested] / in_test[tested]).mean()),
+        f1=float((2 * hits[named] / (in_test + answered)[named]).mean()),
+        chance=_chance(train, true),
+        balanced_chance=float(1 / tested.sum()),
+        classes=tuple(label.classes[code] for code in occurring.tolist()),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    )
+
+
+def _chance(train: IntArray, test: IntArray) -> float:
+    """Score the constant answer; the mean over ties, so that no order of the classes matters."""
+    counts = np.bincount(train)
+    commonest = np.flatnonzero(counts == counts.max())
+    return float(np.isin(test, commonest).mean() / len(commonest))

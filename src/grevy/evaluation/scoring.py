@@ -1,0 +1,311 @@
+"""An embedding scored by the kind of each label, beside baselines and moved labels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grevy.decoding import (
+    Decoding,
+    Prepared,
+    checked_embedding,
+    linear_map_r2,
+    manual_scores,
+    prepare,
+    principal_components,
+)
+from grevy.decoding.knn import Metric
+from grevy.decoding.scores import score
+from grevy.errors import Problems
+from grevy.evaluation.plain import null_metrics, plain_scores
+from grevy.fit_quality import UnmovableError
+from grevy.fit_quality.null import null_of_prepared
+from grevy.fit_quality.shifts import as_numbers, autocorrelation
+from grevy.recording import TAU, Array, FloatArray, IntArray, Label, Recording
+from grevy.sampling import fitting_positions
+from grevy.splits import Split, random_split
+
+# The manual's random split.
+RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
+# A random split leaks where neighbouring labels are so much alike (autocorrelation at lag 1): a
+# decoder that finds the neighbour then explains the square of it, 4 % of the variance.
+LEAKY = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A label decoded at held-out time steps.
+
+    Attributes
+    ----------
+    steps : ndarray of shape (n,)
+        On the recording's own time axis.
+    true, decoded : ndarray of shape (n, L) or (n,)
+        In the label's unit; codes of a discrete label.
+    """
+
+    steps: IntArray
+    true: Array
+    decoded: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes
+    ----------
+    metrics : dict
+        Plain numbers, strings and lists, ready for JSON:
+
+        - ``train_r2``, ``test_r2``, ``prediction_r2``: the manual's, if a label is continuous;
+        - ``scores``: for each label ``kind``; ``random`` (the manual's split); if steps were held
+          out ``blocked``, with ``embedding``, ``pca``, ``raw`` (where neural data was given) and
+          ``chance``, each with its scores, the ``decoder`` and (but for chance) ``intervals``;
+          ``null``, as in `grevy.fit_quality.NullTest`;
+        - ``leaky``: for each label, whether the random split leaks;
+        - ``latent_r2``, ``holdout``, ``note``, where there is something to say.
+    decoded : dict of str to Decoded
+        For each label, if steps were held out.
+    """
+
+    metrics: dict[str, Any]
+    decoded: dict[str, Decoded]
+
+
+def evaluate(
+    embedding: FloatArray,
+    whole: Recording,
+    split: Split | None = None,
+    neural: Array | None = None,
+    *,
+    nulls: int = 50,
+    seed: int = 0,
+    gap: int = 0,
+    metric: Metric = "euclidean",
+    n_bootstrap: int = 1000,
+    retrain: Callable[[Label], FloatArray] | None = None,
+) -> Evaluation:
+    """Score an embedding by the kind of each label, beside baselines and moved labels.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+        Steps outside every segment are ignored; they may be NaN.
+    whole : Recording
+        Labels, segments and (if known) the latent of the same T time steps.
+    split : Split, optional
+        Held-out steps that the encoder did not train on. Without them there is no honest score,
+        no baseline and no null.
+    neural : ndarray of shape (T, N), optional
+        For the baselines: D principal components, and the raw data. It is read in parts and may be
+        a memory map. Several recordings laid end to end have no neurons in common, hence no
+        baselines; ``note`` says so.
+    nulls : int
+        How often each label is moved, at least 19; 0 for not at all.
+    seed : int
+        Decides the moves, the bootstrap, and which steps a long recording is thinned to.
+    gap : int
+        In steps: the receptive field plus the longest time offset. Kept between the halves of the
+        folds inside the training, by which decoders are chosen.
+    metric : {"euclidean", "cosine"}
+        Of nearest neighbours in the embedding; among baselines it is always euclidean.
+    n_bootstrap : int
+        Resamples for the confidence intervals; 0 for none.
+    retrain : callable, optional
+        Trains the encoder on a moved label and returns the embedding (T, D); see
+        `grevy.fit_quality.null_test`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    GrevyError
+        If embedding, recording, split and neural data do not fit together.
+    """
+    inside = fitting_positions(whole.segments, 0, 1)
+    _check(embedding, whole, split, neural, inside)
+    values = _filled(embedding, inside)
+    settings: dict[str, Any] = {"segments": whole.segments, "seed": seed}
+    at_random = prepare(values, _random_split(inside), metric=metric, **settings)
+    scores: dict[str, Any] = {
+        label.name: {"kind": label.kind, "random": _scores(at_random, label, 0)[0]}
+        for label in whole.labels
+    }
+    decoded: dict[str, Decoded] = {}
+    notes = _notes(whole, split, neural)
+    if split is not None and whole.labels:
+        settings["gap"] = gap
+        baselines = _baselines(whole.labels, values.shape[1], neural, split, n_bootstrap, settings)
+
+        def ready(given: FloatArray) -> Prepared:
+            return prepare(given, split, metric=metric, **settings)
+
+        held_out = ready(values)
+        for label in whole.labels:
+            own, decoding = _scores(held_out, label, n_bootstrap)
+            blocked = {what: of_label[label.name] for what, of_label in baselines.items()}
+            blocked = {"embedding": own, **blocked, "chance": _chance(label, held_out)}
+            scores[label.name]["blocked"] = blocked
+            decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
+        if nulls:
+            anew = None if retrain is None else lambda moved: ready(_filled(retrain(moved), inside))
+            found, unmoved = _nulls(held_out, whole, nulls, gap, seed, anew)
+            for name, null in found.items():
+                scores[name]["null"] = null
+            notes += unmoved
+    metrics = {
+        **_manual(values, whole, inside),
+        "scores": scores,
+        "leaky": {label.name: _is_leaky(label, whole.segments, inside) for label in whole.labels},
+        **_latent(values, whole, split, inside),
+    }
+    if split is not None:
+        metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
+    if notes:
+        metrics["note"] = " ".join(notes)
+    return Evaluation(metrics, decoded)
+
+
+def _check(
+    embedding: FloatArray,
+    whole: Recording,
+    split: Split | None,
+    neural: Array | None,
+    inside: IntArray,
+) -> None:
+    """Check that everything is of the same time steps, and the split inside the segments."""
+    problems = Problems("evaluation")
+    for what, given in (("embedding", embedding), ("neural data", neural)):
+        if given is not None and len(given) != len(whole):
+            problems.add(
+                f"the {what} has {len(given)} time steps, the recording has {len(whole)}; they "
+                f"must match."
+            )
+    if split is not None:
+        outside = np.setdiff1d(np.concatenate([split.train, split.test]), inside)
+        if len(outside):
+            problems.add(
+                f"{len(outside)} training or test steps lie outside every segment, the first at "
+                f"{outside[0]}. Split the steps inside segments."
+            )
+    problems.raise_if_any()
+
+
+def _filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
+    """Return the embedding with 0 outside the segments, where nothing is read from it."""
+    if len(inside) == len(embedding):
+        return checked_embedding(embedding)
+    filled = np.zeros_like(embedding)
+    filled[inside] = checked_embedding(embedding[inside])
+    return filled
+
+
+def _random_split(inside: IntArray) -> Split:
+    rows = random_split(len(inside), RANDOM_HOLDOUT, RANDOM_SEED)
+    return Split(inside[rows.train], inside[rows.test])
+
+
+def _baselines(
+    labels: Sequence[Label],
+    dimension: int,
+    neural: Array | None,
+    split: Split,
+    n_bootstrap: int,
+    settings: dict[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Score every label from principal components and from the raw data, one after the other."""
+    if neural is None:
+        return {}
+    components = principal_components(neural, split.train, min(dimension, *neural.shape))
+    scores = {}
+    for name, inputs in (("pca", components), ("raw", neural)):
+        prepared = prepare(inputs, split, **settings)
+        scores[name] = {label.name: _scores(prepared, label, n_bootstrap)[0] for label in labels}
+    return scores
+
+
+def _nulls(
+    prepared: Prepared,
+    whole: Recording,
+    n: int,
+    gap: int,
+    seed: int,
+    retrain: Callable[[Label], Prepared] | None,
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Move each label; return the nulls, and why there are none for some."""
+    found, unmoved = {}, []
+    for label in whole.labels:
+        try:
+            null = null_of_prepared(prepared, label, whole.segments, n, None, gap, seed, retrain)
+        except UnmovableError as error:
+            unmoved.append(str(error))
+        else:
+            found[label.name] = null_metrics(null)
+    return found, unmoved
+
+
+def _notes(whole: Recording, split: Split | None, neural: Array | None) -> list[str]:
+    notes = []
+    if not whole.labels:
+        notes.append(
+            "no label was given, so nothing can be decoded; the goodness of fit alone says how "
+            "well the embedding tells time."
+        )
+    elif split is not None and neural is None:
+        notes.append(
+            "there are no baselines from principal components and raw data: the neural data of one "
+            "recording was not given (several recordings have no neurons in common)."
+        )
+    return notes
+
+
+def _manual(values: FloatArray, whole: Recording, inside: IntArray) -> dict[str, float]:
+    numbers = [label.values[inside] for label in whole.labels if label.kind == "continuous"]
+    if not numbers:
+        return {}
+    rows = values if len(inside) == len(values) else values[inside]
+    return manual_scores(rows, np.concatenate(numbers, axis=1))
+
+
+def _latent(
+    values: FloatArray, whole: Recording, split: Split | None, inside: IntArray
+) -> dict[str, float]:
+    if whole.latent is None:
+        return {}
+    fair = split or _random_split(inside)
+    return {"latent_r2": linear_map_r2(values, whole.latent, fair.train, fair.test)}
+
+
+def _scores(prepared: Prepared, label: Label, n_bootstrap: int) -> tuple[dict[str, Any], Decoding]:
+    found = prepared.decode(label, n_bootstrap)
+    plain = {**plain_scores(found.scores), "decoder": found.decoder}
+    if n_bootstrap:
+        plain["intervals"] = {name: list(bounds) for name, bounds in found.intervals.items()}
+    return plain, found
+
+
+def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
+    """Score one constant answer: the training's mean, mean direction, or commonest class."""
+    train, layout = label.values[prepared.layout.train], prepared.layout
+    if label.kind == "continuous":
+        answer = train.mean(axis=0)
+    elif label.kind == "circular":
+        answer = np.mod(np.angle(np.exp(1j * train).mean()), TAU)
+    else:
+        answer = np.bincount(train).argmax()
+    answers = (np.repeat(answer[None], len(rows), axis=0) for rows in (layout.test, layout.sample))
+    return {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
+
+
+def _is_leaky(label: Label, segments: IntArray, inside: IntArray) -> bool:
+    """Tell whether a random split would test on labels that it has nearly seen."""
+    values = label.take(inside)
+    if (values.values == values.values[0]).all():
+        return True
+    stops = np.cumsum(segments[:, 1] - segments[:, 0])
+    runs = np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
+    return bool(autocorrelation(as_numbers(values), runs, 2)[1] > LEAKY)

@@ -1,0 +1,250 @@
+"""Whether a score is better than those of labels that have nothing to do with the neurons."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from grevy.decoding import Prepared, prepare
+from grevy.decoding.decoder import DecoderName
+from grevy.decoding.knn import Metric
+from grevy.decoding.scores import STATISTICS
+from grevy.errors import GrevyError
+from grevy.fit_quality.shifts import FEWEST, PERMUTED, SHIFTED, Moves, plan_moves
+from grevy.recording import Array, FloatArray, IntArray, Label, make_label
+from grevy.splits import Split
+
+# A label that needs more than this part of its segment (or of all segments, where these rotate) to
+# forget itself is too slow: 95 of 100 random walks do, and 1 of 100 Ornstein-Uhlenbeck processes
+# whose time constant is a fiftieth of it.
+SLOW = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class NullTest:
+    """A score beside those of moved labels.
+
+    Attributes
+    ----------
+    label : str
+        Its name.
+    statistic_name : str
+        What is compared; larger is better.
+    observed : float
+        Of the label where it belongs.
+    null : ndarray of shape (n,), float64
+        Of the moved labels. Fewer than asked for if no more distinct moves exist.
+    p : float
+        (1 + the number of nulls at or above the observed) / (1 + n).
+    how : str
+        How the label was moved: "shifted within segments", "whole segments rotated" or "whole
+        segments permuted".
+    lags : ndarray, int64
+        Shifted: (n, S), in steps, for each segment. Rotated: (n,), in segments. Permuted: (n, S),
+        the segment that each one got its label from.
+    retrained : bool
+        Whether the encoder was trained anew on each moved label.
+    note : str
+        Why p is not to be trusted, if so; else empty.
+    """
+
+    label: str
+    statistic_name: str
+    observed: float
+    null: npt.NDArray[np.float64]
+    p: float
+    how: str
+    lags: IntArray
+    retrained: bool = False
+    note: str = ""
+
+
+def null_test(
+    embedding: npt.ArrayLike,
+    label: Label | npt.ArrayLike,
+    split: Split | None = None,
+    *,
+    segments: npt.ArrayLike | None = None,
+    n: int = 50,
+    min_lag: int | None = None,
+    seed: int = 0,
+    gap: int = 0,
+    decoder: DecoderName = "auto",
+    metric: Metric = "euclidean",
+    retrain: Callable[[Label], FloatArray] | None = None,
+) -> NullTest:
+    r"""Compare the score of a label with those of the same label moved in time.
+
+    .. math:: p = \frac{1 + \#\{\text{null} \ge \text{observed}\}}{1 + n}
+
+    A smooth label can be decoded by accident from smooth data, the better the slower both are, so
+    that no table of critical values holds; the same label at other times shows what accident
+    gives. For every null the decoder is chosen and fitted anew on the training steps, just as for
+    the label itself; all columns of a label move together. What is tested is whether label and
+    embedding are related *at the same times*.
+
+    The test is exact if a moved label is as likely as the original wherever they are unrelated. It
+    is not where label and embedding both drift from the beginning of the recording to its end:
+    then circular shifts raise false alarms (Harris, "Nonsense correlations in neuroscience",
+    bioRxiv 2020.11.29.402719), for two drifts resemble each other, and nothing in one recording
+    can tell whether by accident. `NullTest.note` warns of labels that are as slow as that.
+
+    How the label moves depends on the label and the segments alone:
+
+    - *Shifted within segments*: circularly, all segments by the same random fraction of their
+      length. One fraction for all, so that what the label has in common between segments (a time
+      in the trial, a rhythm of the task) stays in common in the null. The fractions are spread
+      evenly, one drawn in each of n equal parts of the circle that excludes `min_lag` at either
+      end. With `min_lag` so small a part of the circle the observed label is one point among
+      evenly spread ones, and its rank is uniform however slow the label; with a large one it
+      would stand alone on its part of the circle, and false alarms would rise.
+    - *Whole segments permuted*, where there are at least 8 and most are shorter than 20 times the
+      label's memory (trials; bins that stand alone): such a segment has no room to shift in. Each
+      segment gets the label of another, stretched to its length.
+    - *Whole segments rotated*: the same, but the order of the segments is kept and turned as a
+      circle, where neighbouring segments have more alike labels than others (blocks of trials):
+      a random order would destroy that, and false alarms would rise.
+
+    The label's memory is the lag at which its autocorrelation falls below 1/e; see
+    `grevy.fit_quality.shifts.memory`.
+
+    Parameters
+    ----------
+    embedding : array_like of shape (T, D)
+    label : Label or array_like
+        Of length T. An angle has to come as a `Label` (see `grevy.recording.circular`).
+    split : Split, optional
+        By default blocks of time are held out, see `grevy.splits.blocked_split`.
+    segments : array_like of shape (S, 2), optional
+        Half-open runs [start, stop), sorted and disjoint; training and test lie inside them. By
+        default all is one.
+    n : int
+        Nulls, at least 19 (or p could not be 0.05).
+    min_lag : int, optional
+        The smallest lag in the longest segment, in steps; in shorter ones it is in proportion. At
+        least 1, at most half of that segment. The label is then shifted within segments whatever
+        they are. By default the label's memory or `gap`, whichever is larger, but at most 2 % of
+        the segment.
+    seed : int
+        Decides the moves, and what the decoder decides by chance.
+    gap : int
+        In steps: the receptive field plus the longest time offset. Kept between training and test
+        inside the training too, where the decoder is chosen.
+    decoder, metric
+        See `grevy.decoding.decode`.
+    retrain : callable, optional
+        Trains the encoder on a moved label (with the same settings, on the same training steps)
+        and returns the embedding (T, D). By default the embedding stays as it is: then an encoder
+        that has learnt its training label by heart makes the test err on the safe side.
+
+    Returns
+    -------
+    NullTest
+
+    Raises
+    ------
+    GrevyError
+        If embedding, label, split and segments do not fit together, the label does not vary, or it
+        cannot be moved in 19 ways.
+    """
+    made = label if isinstance(label, Label) else make_label("label", label)
+
+    def ready(given: npt.ArrayLike) -> Prepared:
+        return prepare(
+            given, split, segments=segments, gap=gap, decoder=decoder, metric=metric, seed=seed
+        )
+
+    prepared = ready(embedding)
+    length = len(prepared.embedding)
+    runs = np.array([[0, length]]) if segments is None else np.asarray(segments)
+    anew = None if retrain is None else lambda moved: ready(retrain(moved))
+    return null_of_prepared(prepared, made, runs, n, min_lag, gap, seed, anew)
+
+
+def null_of_prepared(
+    prepared: Prepared,
+    label: Label,
+    segments: IntArray,
+    n: int,
+    min_lag: int | None,
+    gap: int,
+    seed: int,
+    retrain: Callable[[Label], Prepared] | None = None,
+) -> NullTest:
+    """Do a null test with an embedding that is prepared already; see `null_test`.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        For the split and the segments given.
+    retrain : callable, optional
+        Trains the encoder on a moved label, and prepares its embedding in the same way.
+    """
+    if n < FEWEST:
+        raise GrevyError(
+            f"null test: {n} nulls; expected at least {FEWEST}, or p could not reach 0.05."
+        )
+    recorded = _recorded(segments, prepared)
+    observed = prepared.statistic(label)
+    stops = np.cumsum(segments[:, 1] - segments[:, 0])
+    end_to_end = np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
+    rng = np.random.default_rng([seed, _MOVES])
+    moves = plan_moves(label.take(recorded), end_to_end, n, min_lag, gap, rng)
+    null = np.array(
+        [
+            (prepared if retrain is None else retrain(moved)).statistic(moved)
+            for moved in _moved_labels(label, recorded, moves)
+        ]
+    )
+    below = null < observed  # not so where either is NaN: what is no number is no evidence
+    return NullTest(
+        label=label.name,
+        statistic_name=STATISTICS[label.kind],
+        observed=observed,
+        null=null,
+        p=(1 + int((~below).sum())) / (1 + len(null)),
+        how=moves.how,
+        lags=moves.lags,
+        retrained=retrain is not None,
+        note=_note(moves),
+    )
+
+
+_MOVES = 17  # the stream of random numbers, apart from those of the decoder
+
+
+def _recorded(segments: IntArray, prepared: Prepared) -> IntArray:
+    """List the steps inside segments, and check that the split is among them."""
+    lengths = segments[:, 1] - segments[:, 0]
+    before = np.cumsum(lengths) - lengths
+    recorded = np.arange(lengths.sum()) + np.repeat(segments[:, 0] - before, lengths)
+    used = np.concatenate([prepared.layout.train, prepared.layout.test])
+    outside = np.setdiff1d(used, recorded)
+    if len(outside):
+        raise GrevyError(
+            f"null test: {len(outside)} training or test steps lie outside the segments, the first "
+            f"at {outside[0]}; the label cannot be moved there. Split the steps inside segments."
+        )
+    return recorded
+
+
+def _moved_labels(label: Label, recorded: IntArray, moves: Moves) -> Iterator[Label]:
+    values: Array = label.values[recorded]
+    for source in moves:
+        moved = label.values.copy()
+        moved[recorded] = values[source]
+        yield replace(label, values=moved)
+
+
+def _note(moves: Moves) -> str:
+    """Warn of a label that is too slow for its recording."""
+    length, unit = len(moves.segments), "segments"
+    if moves.how == SHIFTED:
+        length, unit = int((moves.segments[:, 1] - moves.segments[:, 0]).max()), "steps"
+    if moves.how == PERMUTED or moves.memory <= SLOW * length:
+        return ""
+    return (
+        f"the label needs {moves.memory} {unit} to forget itself, of {length} in a row: so slow a "
+        f"label can agree with a slow embedding by accident, and p cannot tell. Record for longer."
+    )

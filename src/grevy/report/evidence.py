@@ -1,0 +1,251 @@
+"""Charts of what the result is weighed against: baselines, nulls, chance, other seeds."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from grevy.archived import ArchivedRun
+from grevy.figures.colours import BLUES
+from grevy.figures.scene import short
+from grevy.fit_quality.goodness import TAIL_FRACTION, TAIL_STEPS
+from grevy.recording import FloatArray
+from grevy.report.charts import (
+    CHANCE,
+    FAINT,
+    INK,
+    LINE,
+    Chart,
+    chance_line,
+    layout,
+    line,
+    plain,
+    text,
+)  # fmt: skip
+from grevy.report.results import NAMES, LabelResult
+from grevy.report.verdict import null_sentence
+from grevy.report.wording import number, score
+
+# An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
+LOWEST_R2 = -0.5
+MAX_LOSS_POINTS = 2_000
+MAX_MATRIX = 100
+
+
+def baseline_chart(result: LabelResult, place: int) -> Chart | None:
+    """Draw the score from the embedding beside those from PCA, raw data and nothing."""
+    if not result.held_out:
+        return None
+    sources = [*result.held_out, "chance"]
+    values = [*(each.value for each in result.held_out.values()), result.archived_chance]
+    intervals = [*(each.interval for each in result.held_out.values()), None]
+    lowest = LOWEST_R2 if result.kind == "continuous" else -math.inf
+    drawn = np.maximum(values, lowest)
+    names = [NAMES.get(source, source) for source in sources]
+    ends = [
+        (max(interval[0], lowest), max(interval[1], lowest)) if interval else (at, at)
+        for at, interval in zip(drawn, intervals, strict=True)
+    ]
+    colours = {"embedding": LINE, "chance": CHANCE}
+    trace = {
+        "type": "scatter", "mode": "markers+text", "x": plain(drawn), "y": list(range(len(names))),
+        "text": [
+            ("◂ " if at < lowest else "") + result.say_bare(result.measure.key, at)
+            for at in values
+        ],
+        "textposition": "top center", "cliponaxis": False,
+        "marker": {"size": 11, "color": [colours.get(source, "#7d8b99") for source in sources]},
+        "error_x": {
+            "type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": FAINT,
+            "array": plain([high - at for at, (_, high) in zip(drawn, ends, strict=True)]),
+            "arrayminus": plain([at - low for at, (low, _) in zip(drawn, ends, strict=True)]),
+        },
+        "hoverinfo": "skip",
+    }  # fmt: skip
+    said = "; ".join(f"{n} {result.say_main(v)}" for n, v in zip(names, values, strict=True))
+    better = "Right is better." if result.measure.larger_is_better else "Left is better."
+    has_intervals = "Bars: 95 % intervals. " if any(intervals) else ""
+    return Chart(
+        f"baselines-{place}", f"Held-out {_unit_title(result)}, beside the baselines",
+        f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
+        layout(
+            _score_range(result, [*drawn, *sum(ends, ())]),
+            {
+                "tickvals": list(range(len(names))), "ticktext": [text(n) for n in names],
+                "nticks": 0, "range": [len(names) - 0.4, -0.8], "showgrid": False,
+                "showline": False, "ticks": "",
+            },
+            shapes=[_upright(result.chance, chance_line())],
+        ),
+        height=90 + 52 * len(names),
+    )  # fmt: skip
+
+
+def _unit_title(result: LabelResult) -> str:
+    return f"{result.measure.name} ({result.unit})" if result.unit else result.measure.name
+
+
+def _score_range(result: LabelResult, values: list[float]) -> dict[str, Any]:
+    """Leave room for the numbers at the ends."""
+    return {"range": _reach([*values, result.chance], 0.1)}
+
+
+def _reach(values: list[float], spare: float = 0.04) -> list[float]:
+    """Return the range of values with some room at both ends."""
+    low, high = float(min(values)), float(max(values))
+    margin = spare * (high - low) or 0.1
+    return [low - margin, high + margin]
+
+
+def _upright(x: float, style: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": style,
+        "layer": "below",
+    }  # fmt: skip
+
+
+def null_chart(result: LabelResult, place: int) -> Chart | None:
+    """Draw how the scores of moved labels are spread, and where the true label's lies."""
+    null = result.null
+    if null is None:
+        return None
+    sign = 1 if result.measure.larger_is_better else -1
+    values, observed = sign * null.values, sign * null.observed
+    counts, edges = null_histogram(values, observed)
+    bars = {
+        "type": "bar", "x": plain((edges[:-1] + edges[1:]) / 2), "y": counts.tolist(),
+        "width": plain(np.diff(edges)), "marker": {"color": FAINT, "line": {"width": 0}},
+        "hovertemplate": "%{y} nulls about %{x:.3f}<extra></extra>",
+    }  # fmt: skip
+    note = {
+        "x": observed, "y": 1.0, "yref": "paper", "yanchor": "bottom", "showarrow": False,
+        "text": f"observed {text(result.say_main(observed))}", "font": {"color": LINE},
+        "xanchor": "right" if sign * (observed - float(np.median(values))) * sign > 0 else "left",
+    }  # fmt: skip
+    said = null_sentence(null)
+    spread = [result.say_main(float(end)) for end in (values.min(), values.max())]
+    retrained = (
+        "The encoder was trained anew for each."
+        if null.retrained
+        else "The embedding stays; the decoder is fitted anew for each."
+    )
+    return Chart(
+        f"null-{place}", "The same score for labels moved in time",
+        f"Histogram of {len(values)} null scores from {spread[0]} to {spread[1]}; observed "
+        f"{result.say_main(observed)}: {said}.",
+        " ".join(part for part in (f"{said[0].upper()}{said[1:]}.", retrained, null.note) if part),
+        [bars],
+        layout(
+            {"title": _unit_title(result), "range": _reach([*edges, observed])},
+            {"title": "nulls", "rangemode": "tozero"},
+            shapes=[{**_upright(observed, {"color": LINE, "width": 3}), "layer": "above"}],
+            annotations=[note], bargap=0.05, margin={"l": 8, "r": 12, "t": 28, "b": 8},
+        ),
+    )  # fmt: skip
+
+
+def null_histogram(values: FloatArray, observed: float) -> tuple[FloatArray, FloatArray]:
+    """Count nulls in bins that also tell them from the observed value.
+
+    Returns
+    -------
+    counts : ndarray of shape (bins,)
+    edges : ndarray of shape (bins + 1,)
+        About as many bins as the square root of the nulls, 8 to 30, over the nulls alone.
+    """
+    n_bins = int(np.clip(round(math.sqrt(len(values))) + 4, 8, 30))
+    low, high = float(values.min()), float(values.max())
+    if high <= low:  # one value, or none that differs
+        reach = 0.02 * abs(observed - low) or 0.5
+        low, high = low - reach, high + reach
+    counts, edges = np.histogram(values, bins=n_bins, range=(low, high))
+    return counts.astype(np.float64), edges
+
+
+def loss_chart(run: ArchivedRun) -> Chart | None:
+    """Draw the training loss, its running mean, and the loss of knowing nothing."""
+    loss = run.history.get("loss")
+    if loss is None or not np.isfinite(loss).any():
+        return None
+    steps = np.arange(1, len(loss) + 1, dtype=np.float64)
+    every = max(1, -(-len(loss) // MAX_LOSS_POINTS))
+    width = len(loss) // 50
+    traces = [
+        line(
+            steps[::every], loss[::every], "each step", FAINT if width > 1 else LINE,
+            width=1 if width > 1 else 1.8,
+        )
+    ]  # fmt: skip
+    if width > 1:
+        mean = np.convolve(loss, np.full(width, 1 / width), mode="valid")
+        at = steps[width // 2 :][: len(mean)]
+        traces.append(line(at[::every], mean[::every], "running mean", LINE, width=2.5))
+    chance = chance_loss(run)
+    said = f"The loss ends at {number(float(loss[-max(width, 1) :].mean()))} nats"
+    more: dict[str, Any] = {}
+    if chance is not None:
+        said += f"; chance is {number(chance)} nats"
+        ends = {"x0": 0, "x1": 1, "y0": chance, "y1": chance}
+        more["shapes"] = [{"type": "line", "xref": "paper", **ends, "line": chance_line()}]
+        more["annotations"] = [
+            {
+                "x": 1, "xref": "paper", "xanchor": "right", "y": chance, "yanchor": "bottom",
+                "text": "chance", "showarrow": False, "font": {"color": CHANCE},
+            }
+        ]  # fmt: skip
+    return Chart(
+        "loss", "Training loss", f"{said}.", f"{said}.", traces,
+        layout({"title": "training step"}, {"title": "InfoNCE (nats)"}, showlegend=True, **more),
+    )  # fmt: skip
+
+
+def chance_loss(run: ArchivedRun) -> float | None:
+    """Return the loss of an encoder that knows nothing, in nats; None if it is not known.
+
+    As archived, or found back from the goodness of fit, which is the distance between it and the
+    loss at the end of training.
+    """
+    archived = run.metrics.get("chance_nats")
+    if isinstance(archived, int | float):
+        return float(archived)
+    bits, loss = run.metrics.get("goodness_of_fit_bits"), run.history.get("loss")
+    if not isinstance(bits, int | float) or loss is None:
+        return None
+    tail = loss[-max(TAIL_STEPS, int(TAIL_FRACTION * len(loss))) :]
+    chance = float(bits) * math.log(2) + float(np.mean(tail))
+    return chance if math.isfinite(chance) else None
+
+
+def consistency_chart(run: ArchivedRun) -> Chart | None:
+    """Draw how well each embedding follows from each other by a linear map."""
+    found = run.metrics.get("consistency")
+    if not isinstance(found, dict) or not found.get("r2"):
+        return None
+    r2 = np.array(found["r2"], dtype=np.float64)
+    names = [text(short(str(name), 16)) for name in found.get("names", [])]
+    if r2.shape != (len(names), len(names)) or len(names) > MAX_MATRIX:
+        return None
+    mean = found.get("mean")
+    said = f"Mean R² between different embeddings: {score(mean)}."
+    at_chance = found.get("chance")
+    if isinstance(at_chance, int | float):
+        said += f" Embeddings with nothing in common would reach {score(float(at_chance))}."
+    codes = list(range(len(names)))
+    ticks = {"tickvals": codes, "ticktext": names, "nticks": 0, "showgrid": False}
+    trace = {
+        "type": "heatmap", "z": plain(r2), "x": codes, "y": codes, "zmin": 0, "zmax": 1,
+        "colorscale": [[i / (len(BLUES) - 1), colour] for i, colour in enumerate(BLUES)],
+        "showscale": False, "xgap": 1, "ygap": 1,
+        "hovertemplate": "R² %{z:.3f}<extra></extra>",
+        **({"texttemplate": "%{z:.2f}"} if len(names) <= 12 else {}),
+    }  # fmt: skip
+    return Chart(
+        "consistency", "Consistency between trainings", said,
+        f"{said} From each row's embedding to each column's, by a linear map.", [trace],
+        layout(
+            {"title": "to", **ticks, "showline": False},
+            {"title": "from", "autorange": "reversed", **ticks, "showline": False},
+            font={"color": INK},
+        ),
+        height=min(480, 180 + 44 * len(names)),
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""Words to paste: what was done, whom to cite, and the command that does it again."""
+
+import shlex
+from typing import Any
+
+from grevy import __version__
+from grevy.archive import without_home
+from grevy.archived import ArchivedRun
+from grevy.config import RunConfig
+from grevy.figures.scene import short, thousands
+from grevy.report.results import LabelResult
+from grevy.report.wording import listed, number, plural
+
+CEBRA_BIBTEX = """\
+@article{schneider2023learnable,
+  title   = {Learnable latent embeddings for joint behavioural and neural analysis},
+  author  = {Schneider, Steffen and Lee, Jin Hwa and Mathis, Mackenzie Weygandt},
+  journal = {Nature},
+  volume  = {617},
+  pages   = {360--368},
+  year    = {2023},
+  doi     = {10.1038/s41586-023-06031-6}
+}"""
+
+GREVY_BIBTEX = """\
+@software{grevy,
+  title   = {Grevy: embeddings of neural recordings that can be believed},
+  author  = {{The Grevy developers}},
+  version = {%s},
+  license = {Apache-2.0}
+}"""
+
+
+def bibtex(grevy_version: str = __version__) -> str:
+    """Return the entries to cite: the method, and this program."""
+    return f"{CEBRA_BIBTEX}\n\n{GREVY_BIBTEX % grevy_version}"
+
+
+def command(config: dict[str, Any]) -> str:
+    """Return the command line that repeats a run; empty if its settings are not a command's.
+
+    Every setting that differs from its default is named. A run of arrays handed to a function has
+    no command.
+    """
+    fields = RunConfig.model_fields
+    if not set(config) <= set(fields) or config.get("dataset") == "arrays":
+        return ""
+    if config.get("min_temperature", 0.1) is None:  # no flag takes it away
+        return "grevy run --config config.yaml --output-dir results/again"
+    words = ["grevy", "run"]
+    for name, value in config.items():
+        if name != "output_dir" and _as_list(value) != _as_list(fields[name].default):
+            words += _flag(name, value)
+    words += ["--output-dir", "results/again"]
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for the shell, which puts the home folder back for a `~` outside quotes."""
+    word = without_home(word)
+    if word.startswith("~/") and word != "~/":
+        return "~/" + shlex.quote(word[2:])
+    return shlex.quote(word)
+
+
+def _as_list(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | list) else value
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = "--" + {"imports": "import"}.get(name, name).replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-", 1)]
+    if value is None:  # only the batch size: the whole data
+        return [flag, "0"]
+    each = [str(one) for one in value] if isinstance(value, tuple | list) else [str(value)]
+    # With "=", a value that begins with a dash is still a value.
+    words = [[f"{flag}={one}"] if one.startswith("-") else [flag, one] for one in each]
+    return [word for pair in words for word in pair]
+
+
+def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
+    """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
+    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _nulls(results)]
+    return " ".join(part for part in parts if part)
+
+
+def _data(run: ArchivedRun) -> str:
+    data = run.manifest.get("data", [])
+    neurons = [int(each["neurons"]) for each in data]
+    steps = sum(int(each["time_steps"]) for each in data)
+    if not data:
+        return ""
+    what = f"{plural(neurons[0], 'neuron')}"
+    if len(neurons) > 1:
+        what = f"{plural(len(neurons), 'recording')} of {min(neurons)} to {max(neurons)} neurons"
+    rate = f" sampled at {number(run.sampling_rate)} Hz" if run.sampling_rate else ""
+    return (
+        f"The activity of {what} over {plural(steps, 'time step')}{rate} was embedded in "
+        f"{plural(run.embedding.shape[1], 'dimension')} with CEBRA (Schneider et al., 2023), an "
+        f"encoder trained by contrastive learning, using {_software(run)}."
+    )
+
+
+def _software(run: ArchivedRun) -> str:
+    versions = run.manifest.get("versions", {})
+    shown = {"grevy": "Grevy", "cebra": "cebra", "torch": "PyTorch"}
+    return listed([f"{name} {versions[key]}" for key, name in shown.items() if key in versions])
+
+
+def _training(run: ArchivedRun) -> str:
+    config = run.config
+    steps = run.history["loss"].size if "loss" in run.history else config.get("max_iterations", 0)
+    batch = config.get("batch_size")
+    size = f"batches of {thousands(batch)} references" if batch else "the whole data in every step"
+    return (
+        f"The encoder ({short(str(config.get('model_architecture', 'unknown')), 60)}, "
+        f"{config.get('num_hidden_units', 32)} hidden units, {config.get('distance', 'cosine')} "
+        f"similarity, temperature {config.get('temperature', 1):g}"
+        f"{' at first, then learnt' if config.get('temperature_mode') == 'auto' else ''}) was "
+        f"trained for {plural(int(steps), 'step')} with Adam (learning rate "
+        f"{config.get('learning_rate', 3e-4):g}) on {size}. {_positives(run)}"
+        + (f" The seed was {config['seed']}." if config.get("seed") is not None else "")
+    )
+
+
+def _positives(run: ArchivedRun) -> str:
+    config = run.config
+    given = _as_list(config.get("time_offsets", [10]))  # one number, if a script says so
+    offsets = listed([str(each) for each in (given if isinstance(given, list) else [given])])
+    names = listed([short(label.name, 40) for label in run.labels]) or "no label"
+    how = {
+        "time": f"were the samples {offsets} steps later",
+        "time_delta": f"were the samples whose {names} came nearest to the reference's plus a "
+        f"change drawn from the data over {offsets} steps",
+        "delta_normal": f"were the samples whose {names} came nearest to the reference's plus a "
+        f"normal deviate of standard deviation {config.get('delta')}",
+        "delta": f"were drawn by {names} with delta {config.get('delta')}",
+    }.get(str(config.get("conditional")), f"were samples of the same {names}")
+    hybrid = "; a second loss took positives in time alone" if config.get("hybrid") else ""
+    return f"Positive samples {how}{hybrid}."
+
+
+def _hold_out(run: ArchivedRun) -> str:
+    held = run.metrics.get("holdout")
+    if not isinstance(held, dict):
+        return "No time was held out from the training."
+    return (
+        f"Held out from the encoder, the scaling and the decoders were "
+        f"{plural(int(held.get('test_steps', 0)), 'time step')} in contiguous stretches, kept "
+        f"apart from the {thousands(int(held.get('train_steps', 0)))} training steps by at least "
+        f"the encoder's receptive field and the longest time offset."
+    )
+
+
+def _decoding(results: list[LabelResult]) -> str:
+    said = []
+    for result in results:
+        own = result.tables.get("blocked", {}).get("embedding", {})
+        if result.held_out:
+            by = f"; {own['decoder']}" if isinstance(own.get("decoder"), str) else ""
+            said.append(f"{short(result.name, 40)} ({result.kind}{by})")
+    if not said:
+        return ""
+    text = (
+        f"Decoded were {listed(said)}; decoders were fitted on training steps and scored on "
+        f"held-out steps."
+    )
+    if any(each.interval for result in results for each in result.held_out.values()):
+        text += " Intervals are 95 % intervals of a block bootstrap over held-out time."
+    return text
+
+
+def _nulls(results: list[LabelResult]) -> str:
+    nulls = [result.null for result in results if result.null is not None]
+    if not nulls:
+        return ""
+    how = listed(sorted({null.how for null in nulls}))
+    what = "training the encoder anew" if nulls[0].retrained else "on the same embedding"
+    return (
+        f"Nulls: labels moved in time ({how}), {len(nulls[0].values)} times, decoded {what}; "
+        f"p = (1 + number of nulls that did at least as well) / (1 + number of nulls)."
+    )

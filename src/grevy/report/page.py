@@ -1,0 +1,284 @@
+"""One HTML page from an archived run: opens by itself, asks nothing of any network."""
+
+import base64
+import hashlib
+import math
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from grevy import __version__
+from grevy.archive import without_home
+from grevy.archived import ArchivedRun
+from grevy.figures.scene import short
+from grevy.report.charts import Chart
+from grevy.report.decoded import decoded_charts
+from grevy.report.evidence import baseline_chart, consistency_chart, loss_chart, null_chart
+from grevy.report.methods import bibtex, command, methods
+from grevy.report.packing import script_json
+from grevy.report.results import IN_UNITS, NAMES, LabelResult, label_results
+from grevy.report.space import space_data
+from grevy.report.verdict import latent_sentence, run_verdicts
+from grevy.report.wording import NOTHING, duration, number, plural
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SCRIPTS = ("arrays.js", "legend.js", "embedding.js", "player.js", "charts.js", "start.js")
+# Time windows to choose from: so many make up the recording.
+WINDOWS = {
+    1: "All",
+    2: "A half",
+    5: "A fifth",
+    10: "A tenth",
+    20: "A 20th",
+    50: "A 50th",
+    100: "A 100th",
+}
+# Names from data are cut to this length wherever they appear.
+NAME_LENGTH = 80
+TIMES, PLUS_MINUS = "\N{MULTIPLICATION SIGN}", "\N{PLUS-MINUS SIGN}"
+
+
+def report_html(run: ArchivedRun) -> str:
+    """Write the report of a run as one HTML page.
+
+    Everything that comes from data, file names or the archive is escaped, and the page's own
+    security policy lets no other script run and nothing be fetched.
+
+    Parameters
+    ----------
+    run : ArchivedRun
+        As `grevy.archived.read_run` returns it; labels, decoded values and any of the metrics may
+        be missing.
+
+    Returns
+    -------
+    str
+        Under 8 MB, of which plotly.js is 5, however long the recording is.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("grevy.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    results = label_results(run)
+    labels = [_label_part(run, result, place) for place, result in enumerate(results)]
+    loss, consistency = loss_chart(run), consistency_chart(run)
+    charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
+    charts += [chart for chart in (loss, consistency) if chart is not None]
+    plotly, script = _plotly(), _own_script()
+    space = space_data(run)
+    return environment.get_template("report.html.j2").render(
+        policy=_policy(plotly, script),
+        style=Markup(_static("report.css")),
+        plotly=Markup(plotly),
+        script=Markup(script),
+        space=space,
+        space_json=Markup(script_json(space)),
+        windows={n: name for n, name in WINDOWS.items() if n == 1 or space["count"] >= 10 * n},
+        charts=Markup(script_json({chart.id: chart.specification for chart in charts})),
+        verdicts=run_verdicts(results, run.metrics),
+        latent=latent_sentence(run.metrics),
+        notes=[short(str(run.metrics["note"]), 400)] if run.metrics.get("note") else [],
+        labels=labels,
+        loss=loss,
+        consistency=consistency,
+        bits=_bits(run),
+        dimension=run.embedding.shape[1],
+        **_about(run),
+        methods=methods(run, results),
+        bibtex=bibtex(str(run.manifest.get("versions", {}).get("grevy", __version__))),
+    )
+
+
+def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, Any]:
+    """Gather what the page says about one label."""
+    evidence = [baseline_chart(result, place), null_chart(result, place)]
+    return {
+        "name": short(result.name, NAME_LENGTH),
+        "kind": result.kind,
+        "place": place,
+        "decoded": decoded_charts(run, result, place),
+        "evidence": [chart for chart in evidence if chart is not None],
+        "table": score_table(result),
+        "leaky": result.leaky,
+        "per_dimension": _per_dimension(result),
+    }
+
+
+def score_table(result: LabelResult) -> dict[str, Any]:
+    """Lay out all scores of one label.
+
+    Returns
+    -------
+    dict
+        ``head``: titles of the columns. ``rows``: for each what was decoded from, its scores and
+        decoder, and whether it is the random split.
+    """
+    measure = result.measure
+    blocked = result.tables.get("blocked") or {}
+    keys = [(measure.key, measure.name), *measure.others]
+    sources = {**blocked, "random": result.tables.get("random") or {}}
+    shown = [key for key, _ in keys if any(each.get(key) is not None for each in sources.values())]
+    names = dict(keys)
+    rows = []
+    for source, values in sources.items():
+        held_out = result.held_out.get(source)
+        interval = held_out.interval if held_out else None
+        rows.append(
+            {
+                "name": NAMES.get(source, "Embedding" if source == "random" else short(source, 40)),
+                "random": source == "random",
+                "main": source == "embedding",
+                "cells": [result.say_bare(key, values.get(key)) for key in shown],
+                "interval": result.say_interval(interval) if interval else NOTHING,
+                "decoder": short(str(values.get("decoder") or NOTHING), 60),
+            }
+        )
+    titles = [
+        names[key] + (f" ({result.unit})" if key in IN_UNITS and result.unit else "")
+        for key in shown
+    ]
+    return {"head": titles, "rows": rows}
+
+
+def _per_dimension(result: LabelResult) -> str:
+    """Say the R2 of each dimension of a label that has several."""
+    values = (result.tables.get("blocked") or {}).get("embedding", {}).get("per_dimension_test_r2")
+    if not isinstance(values, list) or len(values) < 2:
+        return ""
+    return "Held-out R² by dimension: " + ", ".join(result.say("test_r2", v) for v in values) + "."
+
+
+def _bits(run: ArchivedRun) -> list[tuple[str, str]]:
+    """Say the goodness of fit, in bits below chance, in training and on held-out time."""
+    said = []
+    for key, where in (("", "at the end of training"), ("_heldout", "on held-out time")):
+        bits = run.metrics.get(f"goodness_of_fit{key}_bits")
+        error = run.metrics.get(f"goodness_of_fit{key}_error")
+        if isinstance(bits, int | float):
+            known = isinstance(error, int | float) and math.isfinite(error)
+            spread = f" {PLUS_MINUS} {number(error)}" if known else ""
+            said.append((where, f"{number(float(bits))}{spread}"))
+    return said
+
+
+def _about(run: ArchivedRun) -> dict[str, Any]:
+    """Gather what the page says about data, settings and provenance."""
+    manifest = run.manifest
+    data = [
+        {
+            "source": short(without_home(str(each.get("source", ""))), 200),
+            "shape": f"{plural(int(each['time_steps']), 'step')} {TIMES} "
+            f"{plural(int(each['neurons']), 'neuron')}",
+            "sha256": str(each.get("sha256", "")),
+        }
+        for each in manifest.get("data", [])
+    ]
+    title = data[0]["source"] if data else "Arrays"
+    if len(data) > 1:
+        title = f"{plural(len(data), 'recording')}, the first {title}"
+    return {
+        "title": title,
+        "facts": _facts(run),
+        "data": data,
+        "settings": [(name, _setting(value)) for name, value in run.config.items()],
+        "command": command(run.config),
+        "versions": dict(manifest.get("versions", {})),
+        "provenance": _provenance(run),
+    }
+
+
+def _facts(run: ArchivedRun) -> list[tuple[str, str]]:
+    held = run.metrics.get("holdout")
+    test = f"{plural(int(held['test_steps']), 'step')}" if isinstance(held, dict) else "nothing"
+    steps = len(run.embedding)
+    lasting = f", {duration(steps / run.sampling_rate)}" if run.sampling_rate else ""
+    neurons = {int(each["neurons"]) for each in run.manifest.get("data", [])}
+    ends = sorted({min(neurons), max(neurons)}) if neurons else []
+    labels = [f"{short(label.name, 40)} ({label.kind})" for label in run.labels[:6]]
+    more = [f"{len(run.labels) - 6} more"] if len(run.labels) > 6 else []
+    return [
+        ("Recorded", f"{plural(steps, 'step')}{lasting}"),
+        ("Neurons", " to ".join(map(str, ends)) or NOTHING),
+        ("Labels", ", ".join([*labels, *more]) or "none archived"),
+        ("Embedding", plural(run.embedding.shape[1], "dimension")),
+        ("Held out", test),
+        ("Training", plural(len(run.history.get("loss", ())), "step")),
+    ]
+
+
+def _provenance(run: ArchivedRun) -> list[tuple[str, str]]:
+    manifest = run.manifest
+    finished = str(manifest.get("finished", ""))
+    try:
+        finished = f"{datetime.fromisoformat(finished):%d %B %Y, %H:%M} UTC".lstrip("0")
+    except ValueError:
+        finished = NOTHING
+    seconds = manifest.get("seconds")
+    platform = manifest.get("platform", {})
+    built_for = [str(platform[key]) for key in ("system", "machine") if key in platform]
+    return [
+        ("Run", short(str(manifest.get("run_id", NOTHING)), 40)),
+        ("Finished", finished),
+        ("Duration", duration(seconds) if isinstance(seconds, int | float) else NOTHING),
+        ("Seed", _setting(run.config.get("seed"))),
+        ("Device", _setting(run.config.get("device"))),
+        ("Platform", " ".join(built_for) or NOTHING),
+        ("Checksums", "of every file in manifest.json"),
+    ]  # fmt: skip
+
+
+def _setting(value: Any) -> str:
+    """Write a setting as its flag would take it."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value)) or NOTHING
+    return short(without_home(str(value)), 200)
+
+
+def _policy(*scripts: str) -> str:
+    """Write the page's security policy: these scripts and no other, and nothing fetched."""
+    hashes = [
+        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+        for script in scripts
+    ]
+    return (
+        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
+        f"img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return _inside_script(get_plotlyjs())
+
+
+@cache
+def _own_script() -> str:
+    parts = "\n".join(_static(name) for name in SCRIPTS)
+    return _inside_script(f'(() => {{\n"use strict";\n{parts}}})();')
+
+
+def _inside_script(code: str) -> str:
+    """Check that a script may stand inside a script element, with the line ends it is hashed by."""
+    code = code.replace("\r\n", "\n")
+    if "</script" in code.lower() or "<!--" in code:
+        raise ValueError("a script of the page would end its own element")
+    return code
+
+
+def _static(name: str) -> str:
+    return (files("grevy.report") / "static" / name).read_text(encoding="utf-8")
+
+
+__all__ = ["Chart", "Markup", "report_html", "score_table"]

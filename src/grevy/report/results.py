@@ -1,0 +1,213 @@
+"""The scores of a run, label by label, taken out of its metrics: what is missing stays missing."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grevy.archived import ArchivedRun
+from grevy.figures.scene import angle_unit
+from grevy.recording import FloatArray, Label
+from grevy.report.wording import number, score
+
+NAMES = {
+    "embedding": "Embedding",
+    "pca": "Principal components",
+    "raw": "Raw data",
+    "umap": "UMAP",
+    "chance": "Constant answer",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How labels of one kind are scored: the score that decides, and those shown beside it.
+
+    Attributes
+    ----------
+    key, name : str
+        Of the score that decides, in the metrics and for a reader.
+    larger_is_better : bool
+    others : tuple of (str, str)
+        Keys and names of the scores beside it.
+    """
+
+    key: str
+    name: str
+    larger_is_better: bool
+    others: tuple[tuple[str, str], ...]
+
+    def better(self, one: float, other: float) -> bool:
+        """Tell whether the first value is strictly better."""
+        return one > other if self.larger_is_better else one < other
+
+
+MEASURES = {
+    "continuous": Measure(
+        "test_r2", "R²", True,
+        (
+            ("variance_weighted_r2", "variance-weighted R²"),
+            ("median_absolute_error", "median absolute error"),
+            ("mean_absolute_error", "mean absolute error"),
+        ),
+    ),
+    "circular": Measure(
+        "mean_error", "mean angular error", False,
+        (("median_error", "median angular error"), ("correlation", "circular correlation")),
+    ),
+    "discrete": Measure(
+        "balanced_accuracy", "balanced accuracy", True,
+        (("accuracy", "accuracy"), ("f1", "macro F1")),
+    ),
+}  # fmt: skip
+
+# Scores in the unit of the label; all others end at 1.
+IN_UNITS = frozenset({"mean_error", "median_error", "median_absolute_error", "mean_absolute_error"})
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score and, where known, its 95 % interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval, if both ends are known."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Null:
+    """How the scores of moved labels are spread; for `values` and `observed` larger is better.
+
+    `how` says how labels were moved; `note`, why p is not to be trusted, if so.
+    """
+
+    observed: float
+    values: FloatArray
+    p: float
+    how: str
+    retrained: bool
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class LabelResult:
+    """How one label was decoded.
+
+    Attributes
+    ----------
+    name, kind, unit : str
+        `unit` is empty where it is unknown.
+    held_out : dict of str to Score
+        By what was decoded from: embedding, pca, raw; empty if no time was held out.
+    chance, archived_chance : float
+        What knowing nothing scores: to beat, and on these very steps.
+    null : Null or None
+    leaky : bool
+        Whether the random split may flatter; True where it is not known.
+    tables : dict
+        All scores as archived: ``random`` and ``blocked``.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    measure: Measure
+    held_out: dict[str, Score]
+    chance: float
+    archived_chance: float
+    null: Null | None
+    leaky: bool
+    tables: dict[str, Any]
+
+    def say(self, key: str, value: float | None) -> str:
+        """Write a score, with its unit where it has one."""
+        bare = self.say_bare(key, value)
+        return (
+            f"{bare} {self.unit}" if key in IN_UNITS and self.unit and value is not None else bare
+        )
+
+    def say_bare(self, key: str, value: float | None) -> str:
+        """Write a score without its unit."""
+        return number(value) if key in IN_UNITS else score(value)
+
+    def say_main(self, value: float | None) -> str:
+        """Write a value of the score that decides."""
+        return self.say(self.measure.key, value)
+
+    def say_interval(self, ends: tuple[float, float]) -> str:
+        """Write an interval of the score that decides: the unit once."""
+        return f"{self.say_bare(self.measure.key, ends[0])} to {self.say_main(ends[1])}"
+
+
+def label_results(run: ArchivedRun) -> list[LabelResult]:
+    """Take the scores of every label out of a run's metrics."""
+    known = {label.name: label for label in run.labels}
+    leaky = _mapping(run.metrics.get("leaky"))
+    return [
+        _label_result(str(name), scores, known.get(str(name)), leaky.get(str(name), True))
+        for name, scores in _mapping(run.metrics.get("scores")).items()
+        if _mapping(scores).get("kind") in MEASURES
+    ]
+
+
+def _label_result(name: str, scores: Any, label: Label | None, leaky: Any) -> LabelResult:
+    kind = str(scores["kind"])
+    measure = MEASURES[kind]
+    blocked = _mapping(scores.get("blocked"))
+    held_out = {
+        source: _score(_mapping(values), measure.key)
+        for source, values in blocked.items()
+        if source != "chance" and _number(_mapping(values).get(measure.key)) is not None
+    }
+    chance = _chance(kind, _mapping(blocked.get("chance")), label)
+    return LabelResult(
+        name, kind, angle_unit(label.period) if label and kind == "circular" else "",
+        # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
+        measure, held_out, max(chance, 0.0), chance,
+        _null(_mapping(scores.get("null"))), leaky is not False, dict(scores),
+    )  # fmt: skip
+
+
+def _score(values: Mapping[str, Any], key: str) -> Score:
+    interval = _mapping(values.get("intervals")).get(key)
+    ends = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
+    return Score(float(values[key]), _number(ends[0]), _number(ends[1]))
+
+
+def _chance(kind: str, archived: Mapping[str, Any], label: Label | None) -> float:
+    """Return what knowing nothing scores: as archived, or as theory has it."""
+    found = _number(archived.get(MEASURES[kind].key))
+    if found is not None or kind == "continuous":
+        return found or 0.0
+    if kind == "circular":
+        return label.period / 4 if label else math.pi / 2
+    return 1 / len(label.classes) if label and label.classes else 0.0
+
+
+def _null(values: Mapping[str, Any]) -> Null | None:
+    spread = np.array(
+        [each for each in map(_number, values.get("values") or ()) if each is not None]
+    )
+    observed, p = _number(values.get("observed")), _number(values.get("p"))
+    if observed is None or p is None or not len(spread):
+        return None
+    return Null(
+        observed, spread, p, str(values.get("how") or "moved in time"),
+        values.get("retrained") is True, str(values.get("note") or ""),
+    )  # fmt: skip
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None

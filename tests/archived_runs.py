@@ -1,0 +1,150 @@
+"""Made runs, as an archive holds them: no training, but everything that a report can show."""
+
+import json
+
+import numpy as np
+
+from grevy import archive, archived
+from grevy.config import config_text, make_config
+from grevy.evaluation import Decoded
+from grevy.recording import TAU, make_label, make_recording
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def made_labels(length, names=None, classes=("apple", "banana", "cedar", "dill")):
+    """One label of each kind, slow against a time step."""
+    phase = np.arange(length) / 9 + np.sin(np.arange(length) / 31)
+    names = names or ("velocity", "direction", "odour")
+    velocity = np.stack([np.sin(phase / 3), np.cos(phase / 4)], axis=1) * 12
+    code = (np.mod(phase, TAU) / TAU * len(classes)).astype(int)
+    return (
+        make_label(names[0], velocity, "continuous"),
+        make_label(names[1], np.rad2deg(phase), "circular", 360.0),
+        make_label(names[2], np.array(classes)[code], "discrete"),
+    )
+
+
+def decoded_label(label, steps, rng):
+    """What a decoder that is right on the whole might say."""
+    true = label.unit_values if label.kind == "circular" else label.values
+    noise = rng.normal(size=(len(steps), *true.shape[1:]))
+    if label.kind == "continuous":
+        return Decoded(steps, true[steps], true[steps] + 4 * noise)
+    if label.kind == "circular":
+        return Decoded(steps, true[steps], np.mod(true[steps] + 30 * noise, label.period))
+    guess = np.where(rng.random(len(steps)) < 0.7, true[steps], 0)
+    return Decoded(steps, true[steps], guess)
+
+
+SCORES = {
+    "continuous": {
+        "train_r2": 0.75, "test_r2": 0.71, "per_dimension_test_r2": [0.8, 0.62],
+        "variance_weighted_r2": 0.72, "mean_absolute_error": 3.2, "median_absolute_error": 2.5,
+    },
+    "circular": {
+        "train_mean_error": 22.0, "mean_error": 24.0, "median_error": 18.0, "correlation": 0.8,
+    },
+    "discrete": {
+        "train_accuracy": 0.8, "accuracy": 0.78, "balanced_accuracy": 0.75, "f1": 0.74,
+        "chance": 0.25,
+    },
+}  # fmt: skip
+MAIN = {"continuous": "test_r2", "circular": "mean_error", "discrete": "balanced_accuracy"}
+CHANCE = {"continuous": -0.02, "circular": 90.0, "discrete": 0.25}
+
+
+def made_scores(kind, value=None, low_high=None, pca=None, p=1 / 51, n=50):
+    """Scores of one label in the schema of the metrics; the main score and its rivals as given."""
+    main = MAIN[kind]
+    value = SCORES[kind][main] if value is None else value
+    better = -1 if kind == "circular" else 1
+    scale = 40 if kind == "circular" else 0.4
+    pca = value - better * scale / 2 if pca is None else pca
+    ends = low_high or (value - 0.1 * scale, value + 0.1 * scale)
+    own = {**SCORES[kind], main: value, "decoder": "ridge, alpha 1", "intervals": {main: [*ends]}}
+    beaten = round(p * (1 + n)) - 1
+    null = np.linspace(-0.2, -0.01, n) * scale + better * value
+    null[:beaten] = better * value
+    return {
+        "kind": kind,
+        "random": {**SCORES[kind], "decoder": "ridge, alpha 1"},
+        "blocked": {
+            "embedding": own,
+            "pca": {**own, main: pca, "intervals": {main: [pca - 0.01, pca + 0.01]}},
+            "raw": {**own, main: pca, "intervals": {}},
+            "chance": {main: CHANCE[kind]},
+        },
+        "null": {
+            "statistic": "a score", "observed": better * value, "values": null.tolist(), "p": p,
+            "n": n, "how": "shifted within segments", "retrained": False,
+        },
+    }  # fmt: skip
+
+
+def made_metrics(labels, steps, **scores):
+    return {
+        "goodness_of_fit_bits": 2.5,
+        "goodness_of_fit_heldout_bits": 2.25,
+        "scores": {label.name: made_scores(label.kind, **scores) for label in labels},
+        "leaky": {label.name: True for label in labels},
+        "holdout": {"train_steps": 4 * len(steps), "test_steps": len(steps)},
+        "consistency": {"names": ["0", "1"], "r2": [[1.0, 0.9], [0.92, 1.0]], "mean": 0.91},
+    }
+
+
+def made_embedding(length, dimension, labels):
+    rng = np.random.default_rng(dimension)
+    embedding = rng.normal(size=(length, dimension)).astype(np.float32)
+    if labels:
+        embedding[:, 0] += labels[0].values.reshape(length, -1)[:, 0]
+    return embedding
+
+
+def held_out(length, blocks=3):
+    """A fifth of the time steps, in blocks."""
+    size = length // 5 // blocks
+    starts = [int((block + 0.5) * length / blocks - size / 2) for block in range(blocks)]
+    return np.concatenate([np.arange(start, start + size) for start in starts])
+
+
+def write_run(
+    root, labels=None, *, length=300, dimension=3, segments=None, sampling_rate=20.0, lengths=None,
+    source="~/data/session.npz", steps=200, metrics=None, config=None, embedding=None,
+    decode=True,
+):  # fmt: skip
+    """Archive a made run; everything that it lacks can be changed or removed afterwards."""
+    rng = np.random.default_rng(0)
+    labels = made_labels(length) if labels is None else labels
+    test = held_out(length)
+    folder = archive.open_folder(root)
+    whole = make_recording(
+        np.zeros((length, 5), np.float32), labels, segments=segments,
+        sampling_rate=sampling_rate, source=source,
+    )  # fmt: skip
+    if embedding is None:
+        embedding = made_embedding(length, dimension, labels)
+        outside = np.ones(length, bool)
+        for start, stop in whole.segments:
+            outside[start:stop] = False
+        embedding[outside] = np.nan
+    loss = 4 + np.exp(-np.arange(steps) / 40) + 0.05 * rng.normal(size=steps)
+    flat = np.ones(steps)
+    settings = make_config({"dataset": "demo-mixed", "seed": 7, "device": "cpu", **(config or {})})
+    archive.write_bytes(
+        folder / archive.CONFIG, config_text(settings.model_dump(mode="json")).encode()
+    )
+    archive.write_array(folder / archive.EMBEDDING, embedding)
+    archive.write_history(
+        folder / archive.HISTORY, {"total": loss, "pos": flat, "neg": flat, "temperature": flat}
+    )
+    metrics = made_metrics(labels, test) if metrics is None else metrics
+    archive.write_bytes(folder / archive.METRICS, json.dumps(metrics).encode())
+    archived.write_labels(folder, whole)
+    decoded = {label.name: decoded_label(label, test, rng) for label in labels} if decode else {}
+    archived.write_decoded(folder, decoded)
+    recordings = [whole]
+    if lengths is not None:
+        recordings = [make_recording(np.zeros((n, 5), np.float32), source=source) for n in lengths]
+    archive.seal(folder, recordings, "0123456789ab", 61.5)
+    return folder

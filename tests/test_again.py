@@ -1,0 +1,132 @@
+"""`grevy evaluate` and `grevy report`: scores and pages of what exists already."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from grevy import archive
+from grevy.again import EvaluationRequest, evaluate_target
+from grevy.archive import RunFolder
+from grevy.cli import app
+from grevy.config import make_config
+from grevy.errors import GrevyError
+from grevy.experiment import run_experiment
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data file, a finished run on it, and an embedding that something else has made."""
+    folder = tmp_path_factory.mktemp("again")
+    rng = np.random.default_rng(0)
+    phase = np.cumsum(rng.normal(0.15, 0.1, 600))
+    latent = np.stack([np.cos(phase), np.sin(phase)], axis=1)
+    neural = (latent @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(600, 8))).astype("f4")
+    np.savez(folder / "data.npz", neural=neural, place=latent)
+    np.save(folder / "embedding.npy", neural[:, :3])
+    settings = {
+        "data": str(folder / "data.npz"), "neural": "neural", "label": "place",
+        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 19,
+        "output_dir": str(folder / "run"),
+    }  # fmt: skip
+    return folder, run_experiment(make_config(settings), verbose=False)
+
+
+def request(target, **settings):
+    given = dict.fromkeys(("data", "neural", "segments", "holdout", "nulls"))
+    given |= {"labels": (), "trust": False, "gap": 0, "seed": 0}
+    return EvaluationRequest(target=target, **{**given, **settings})
+
+
+def test_a_run_scores_as_it_did(made):
+    folder, done = made
+    metrics = evaluate_target(request(folder / "run", seed=1), print)
+    for name in ("test_r2", "goodness_of_fit_bits", "holdout", "scores"):
+        assert metrics[name] == done.metrics[name], name
+
+
+def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
+    folder, _ = made
+    moved = tmp_path / "run"
+    moved.mkdir()
+    for path in (folder / "run").rglob("*"):
+        target = moved / path.relative_to(folder / "run")
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.write_bytes(path.read_bytes())
+    text = (moved / "config.yaml").read_text().replace(str(folder / "data.npz"), "gone.npz")
+    (moved / "config.yaml").write_text(text)
+    metrics = evaluate_target(request(moved), print)
+    assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
+    assert "no baselines" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("nulls", [None, 0, 30])
+def test_an_embedding_made_by_anything_else(made, nulls):
+    folder, _ = made
+    asked = request(
+        folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
+        labels=("place",), nulls=nulls, gap=5,
+    )  # fmt: skip
+    metrics = evaluate_target(asked, print)
+    scores = metrics["scores"]["place"]
+    assert scores["blocked"]["embedding"]["test_r2"] > 0.7
+    assert scores["blocked"]["raw"]["test_r2"] > 0.7
+    assert scores.get("null", {"n": 0})["n"] == (50 if nulls is None else nulls)
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "match"),
+    [
+        ("embedding.npy", {}, "say with --data"),
+        ("absent.npy", {"data": "data.npz"}, "cannot be read as an embedding"),
+        ("data.npz", {"data": "data.npz"}, "holds several arrays"),
+        ("", {}, "no finished run"),
+        ("run", {"nulls": 3}, "--nulls 3"),
+        ("run", {"holdout": 1.5}, "--holdout 1.5"),
+        ("run", {"holdout": 0.4}, "trained with"),
+        ("run", {"data": "data.npz"}, "knows its data"),
+        ("short.npy", {"data": "data.npz", "labels": ("place",)}, "10 time steps"),
+        ("flat.npy", {"data": "data.npz", "labels": ("place",)}, r"expected \(T, D\)"),
+        ("text.npy", {"data": "data.npz", "labels": ("place",)}, "cannot be read"),
+    ],
+)
+def test_bad_requests(made, target, settings, match):
+    folder, _ = made
+    np.save(folder / "short.npy", np.ones((10, 3)))
+    np.save(folder / "flat.npy", np.ones(600))
+    (folder / "text.npy").write_text("no array")
+    if "data" in settings:
+        settings = {**settings, "data": str(folder / settings["data"])}
+    if "labels" in settings:
+        settings = {**settings, "neural": "neural"}
+    with pytest.raises(GrevyError, match=match):
+        evaluate_target(request(folder / target, **settings), print)
+
+
+def grevy(*arguments):
+    command = [sys.executable, "-c", "from grevy.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_commands(made):
+    folder, done = made
+    (folder / "run" / archive.REPORT).unlink()
+    written = grevy("report", folder / "run")
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.strip() == str(folder / "run" / archive.REPORT)
+    assert archive.verify(RunFolder(folder / "run")) == []
+    scored = grevy("evaluate", folder / "run", "--json", "--seed", "1")
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads(scored.stdout)["scores"] == done.metrics["scores"]
+    for command in ("report", "evaluate"):
+        refused = grevy(command, folder)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("grevy: ")
+        assert "Traceback" not in refused.stderr
+    assert {c.name or c.callback.__name__ for c in app.registered_commands} >= {
+        "run", "report", "evaluate",
+    }  # fmt: skip

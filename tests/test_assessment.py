@@ -1,0 +1,174 @@
+"""A run assessed: other seeds, nulls with retraining, validation, and no leak from end to end."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import grevy
+from grevy.assessment import assess, embed_recordings, join_recordings, training_parts
+from grevy.config import make_config
+from grevy.errors import GrevyError
+from grevy.experiment import holdout_split, make_model, train
+from grevy.recording import circular, continuous, discrete, make_recording
+
+SETTINGS = {
+    "dataset": "arrays",
+    "model_architecture": "offset5-model",
+    "max_iterations": 60,
+    "batch_size": 64,
+    "learning_rate": 1e-2,
+    "time_offsets": 2,
+    "device": "cpu",
+    "seed": 3,
+    "nulls": 0,
+}
+
+
+def made(length=500, kind="continuous", seed=0, neurons=6):
+    rng = np.random.default_rng(seed)
+    phase = np.cumsum(rng.normal(0.15, 0.1, length))
+    latent = np.stack([np.cos(phase), np.sin(phase)], axis=1)
+    neural = latent @ rng.normal(size=(2, neurons)) + 0.2 * rng.normal(size=(length, neurons))
+    label = {
+        "continuous": lambda: continuous(latent, "place"),
+        "circular": lambda: circular(phase, name="place"),
+        "discrete": lambda: discrete(np.digitize(np.cos(phase), [-0.5, 0.5]), "place"),
+    }[kind]()
+    return make_recording(neural.astype(np.float32), [label])
+
+
+def assessed(recordings, **settings):
+    config = make_config({**SETTINGS, **settings})
+    model = make_model(config, verbose=False)
+    split = holdout_split(model, recordings, config.holdout)
+    told = []
+    config = train(model, recordings, split, config, None, False, told.append)
+    embedding = embed_recordings(model, recordings)
+    found = assess(model, recordings, embedding, split, config, told.append)
+    return found, model, split, told
+
+
+@pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
+def test_a_true_label_stands_above_moved_ones(kind):
+    found, *_ = assessed([made(kind=kind)], nulls=19)
+    null = found.metrics["scores"]["place"]["null"]
+    assert null["n"] == 19
+    assert null["observed"] > max(null["values"])
+    assert null["p"] == pytest.approx(1 / 20)
+    assert not null["retrained"]
+
+
+def test_retraining_on_moved_labels():
+    few = {"nulls": 19, "max_iterations": 3}
+    found, _, _, told = assessed([made(length=300)], null_retrain=True, **few)
+    plain, *_ = assessed([made(length=300)], **few)
+    anew, kept = (f.metrics["scores"]["place"]["null"] for f in (found, plain))
+    assert anew["retrained"]
+    assert anew["observed"] == kept["observed"]
+    assert anew["values"] != kept["values"]
+    assert any("19 times more" in line for line in told)
+
+
+def test_seeds_are_compared_on_held_out_steps():
+    found, _, _, told = assessed([made()], seeds=3, max_iterations=300)
+    consistency = found.metrics["consistency"]
+    assert consistency["names"] == ["seed 3", "seed 4", "seed 5"]
+    matrix = np.array(consistency["r2"])
+    assert matrix.shape == (3, 3)
+    np.testing.assert_array_equal(np.diag(matrix), 1)
+    assert consistency["mean"] > 0.7
+    assert any("2 times more" in line for line in told)
+
+
+def test_validation_is_told():
+    found, model, *_ = assessed([made()], validation=0.2, max_iterations=200)
+    assert found.metrics["validation"]["steps"] == [100, 200]
+    assert found.metrics["validation"]["loss"] == [loss for _, loss in model.validation_]
+
+
+def test_two_recordings_have_everything_but_baselines():
+    recordings = [made(seed=0), made(seed=1, neurons=4)]
+    found, *_ = assessed(recordings, nulls=19, seeds=2)
+    scores = found.metrics["scores"]["place"]
+    assert set(scores["blocked"]) == {"embedding", "chance"}
+    assert scores["null"]["n"] == 19
+    assert len(found.metrics["consistency"]["r2"]) == 2
+    assert "baselines" in found.metrics["note"]
+    assert np.isfinite(found.metrics["goodness_of_fit_heldout_bits"])
+
+
+def test_training_validation_and_test_stay_apart():
+    recording = made()
+    config = make_config({**SETTINGS, "validation": 0.2})
+    model = make_model(config, verbose=False)
+    split = holdout_split(model, [recording], 0.2)
+    seen, validation = training_parts(model, [recording], split, config)
+    steps = {
+        "training": np.concatenate([np.arange(*run) for run in seen[0].segments]),
+        "validation": np.concatenate([np.arange(*run) for run in validation.segments]),
+        "test": split.test,
+    }
+    gap = 5 + 2
+    for one, other in (("training", "validation"), ("training", "test"), ("validation", "test")):
+        nearest = np.abs(steps[one][:, None] - steps[other]).min()
+        assert nearest > gap, (one, other)
+
+
+def test_what_is_held_out_moves_nothing_but_its_own_scores():
+    """Absurd data in test blocks, absurd labels there and in the gaps: all that is learnt stays.
+
+    Windows of training steps reach into the gaps, but not through them.
+    """
+    recording = made()
+    _, model, split, _ = assessed([recording], nulls=19)
+    unseen = np.setdiff1d(np.arange(len(recording)), split.train)
+    neural = recording.neural.copy()
+    neural[split.test] += 50
+    values = recording.labels[0].values.copy()
+    values[unseen] += 1000
+    label = dataclasses.replace(recording.labels[0], values=values)
+    planted = dataclasses.replace(recording, neural=neural, labels=(label,))
+    found, other, _, _ = assessed([planted], nulls=0)
+    clean, *_ = assessed([recording], nulls=0)
+    assert model.solver_.history == other.solver_.history
+    for what in ("embedding", "pca", "raw"):
+        one, two = (f.metrics["scores"]["place"]["blocked"][what] for f in (clean, found))
+        assert one["decoder"] == two["decoder"]
+        assert one["train_r2"] == pytest.approx(two["train_r2"], abs=1e-6)
+        assert one["test_r2"] != two["test_r2"]
+
+
+def test_joined_recordings_keep_their_order():
+    whole = join_recordings([made(length=100), made(length=80, seed=1, neurons=3)])
+    assert len(whole) == 180
+    np.testing.assert_array_equal(whole.segments, [[0, 100], [100, 180]])
+    np.testing.assert_array_equal(
+        whole.labels[0].values[100:], made(length=80, seed=1).labels[0].values
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"nulls": 5}, "--nulls is 5"),
+        ({"nulls": -1}, "--nulls is -1"),
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"null_retrain": True, "nulls": 0}, "--null-retrain needs"),
+        ({"null_retrain": True, "nulls": 50, "holdout": 0}, "--null-retrain needs"),
+    ],
+)
+def test_settings_out_of_range(settings, match):
+    with pytest.raises(GrevyError, match=match):
+        make_config({**SETTINGS, **settings})
+
+
+def test_the_public_functions_take_plain_arrays():
+    recording = made()
+    embedding, values = recording.neural, recording.labels[0].values
+    decoding = grevy.decode(embedding, values)
+    assert decoding.scores.test_r2 > 0.8
+    assert grevy.null_test(embedding, values, n=19).p == pytest.approx(1 / 20)
+    both = grevy.consistency([embedding, embedding @ np.diag(np.arange(1.0, 7.0))])
+    assert both.r2[0, 1] == pytest.approx(1, abs=1e-6)
+    assert callable(grevy.goodness_of_fit)
