@@ -37,6 +37,7 @@ class Trial:
 
     @property
     def covered(self) -> bool:
+        """Whether the interval holds the true value."""
         return self.low <= self.truth <= self.high
 
 

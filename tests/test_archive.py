@@ -203,6 +203,26 @@ class TestManifest:
         archive.seal(folder, [make_recording(np.eye(5), source="/lab/alice/x.npz")], "id", None)
         assert '"/lab/alice/x.npz"' in (folder / archive.MANIFEST).read_text()
 
+    def test_files_can_be_entered_and_taken_out_later(self, copy):
+        before = archive.read_manifest(copy)
+        new = "figures/new.png"
+        (copy / new).write_bytes(b"a figure")
+        (copy / archive.SUMMARY).write_bytes(b"changed behind its back")
+        changed = f"{archive.SUMMARY}: changed"
+        assert archive.verify(copy) == [changed, f"{new}: not in the manifest"]
+        archive.add_to_manifest(copy, [new, "figures/none.png"])
+        assert archive.verify(copy) == [changed]
+        after = archive.read_manifest(copy)
+        assert {**after, "files": None} == {**before, "files": None}
+        (copy / new).unlink()
+        archive.add_to_manifest(copy, [new])
+        assert archive.read_manifest(copy) == before
+
+    def test_nothing_is_entered_for_a_run_that_is_none(self, tmp_path):
+        with pytest.raises(GrevyError, match="holds no finished run"):
+            archive.add_to_manifest(RunFolder(tmp_path), [archive.REPORT])
+        assert list(tmp_path.iterdir()) == []
+
     def test_it_is_written_last(self, finished):
         times = {name: (finished / name).stat().st_mtime_ns for name in WRITTEN}
         assert (finished / archive.MANIFEST).stat().st_mtime_ns >= max(times.values())
@@ -226,6 +246,28 @@ class TestManifest:
             np.asfortranarray(recording.neural, np.float64), recording.labels, source="elsewhere"
         )
         assert data_checksum([same]) == data_checksum([recording])
+
+
+@pytest.mark.parametrize(
+    ("home", "text", "written"),
+    [
+        ("/home/al", "/home/al/x.npz", "~/x.npz"),
+        ("/home/al", "/home/alice/x.npz", "/home/alice/x.npz"),
+        ("/home/al", "a; /home/al/b; /home/al/c", "a; ~/b; ~/c"),
+        ("/", "/data/x.npz", "/data/x.npz"),
+    ],
+)
+def test_the_home_folder_is_not_named(monkeypatch, home, text, written):
+    monkeypatch.setenv("HOME", home)
+    assert archive.without_home(text) == written
+
+
+@pytest.mark.parametrize("name", [archive.REPORT, archive.LABELS, archive.DECODED])
+def test_what_was_drawn_from_a_replaced_run_does_not_outlive_it(copy, name):
+    (copy / name).write_bytes(b"of the run before")
+    archive.unseal(copy)
+    assert not (copy / name).exists()
+    assert not copy.finished
 
 
 class TestVerify:
@@ -422,7 +464,7 @@ class TestAFullDisk:
 
             monkeypatch.setattr(Path, where, method)
         with (
-            pytest.raises(GrevyError, match="No space left on device.*intact") as caught,
+            pytest.raises(GrevyError, match=r"No space left on device.*intact") as caught,
             archive.writing(folder),
         ):
             outcome(folder, model, recording)

@@ -91,6 +91,11 @@ def test_a_run_from_before_labels_were_archived(copy):
     assert run.sampling_rate is None
 
 
+def test_decoded_values_without_their_labels_are_left_out(copy):
+    (copy / archive.LABELS).unlink()
+    assert read_run(copy).decoded == {}
+
+
 def test_a_run_without_labels(tmp_path):
     run = read_run(write_run(tmp_path / "run", labels=()))
     assert run.labels == ()

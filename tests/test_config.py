@@ -75,8 +75,8 @@ def test_settings_survive_the_archive(tmp_path_factory, given):
 
 
 def test_settings_that_need_others_survive_it_too():
-    for given in ({"validation": 0.1, "patience": 3}, {"nulls": 19, "null_retrain": True}):
-        config = make_config({**FILE, **given})
+    for several in ({"validation": 0.1, "patience": 3}, {"nulls": 19, "null_retrain": True}):
+        config = make_config({**FILE, **several})
         assert make_config(config.model_dump(mode="json")) == config
 
 

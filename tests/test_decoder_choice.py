@@ -1,5 +1,6 @@
 """How a decoder is chosen and fitted: inner folds, each kind of decoder, any input."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 
@@ -341,6 +342,8 @@ def test_very_many_classes_are_asked_of_the_neighbours(rng):
     assert "nearest" in decoding.decoder
     assert decoding.scores.accuracy > 0.95
     assert decoding.scores.classes[:2] == (-7, 993)
+    assert decoding.scores.confusion == ()
+    assert set(decoding.intervals) == {"accuracy", "balanced_accuracy", "f1"}
 
 
 def test_logistic_regression_is_fitted_on_a_thinned_training(embedding, monkeypatch, rng):
@@ -385,6 +388,25 @@ def test_arrays_and_memory_maps_of_any_real_dtype(dtype, tmp_path, rng):
     label = continuous(values[:, 0] + rng.normal(size=T))
     first, second = (decode(e, label, SPLIT, n_bootstrap=100) for e in (mapped, values.tolist()))
     assert first.scores.test_r2 == pytest.approx(second.scores.test_r2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_raw_data_is_never_copied_whole(kind, tmp_path, monkeypatch, rng):
+    # 105 MB on disk; but for the few steps that neighbours and classifiers take, it is read in
+    # parts. A float32 copy of the training alone would be 84 MB.
+    monkeypatch.setattr(knn, "MAX_REFERENCES", 1000)
+    monkeypatch.setattr(logistic, "MAX_TRAINED", 1000)
+    path, length, width = tmp_path / "neural.npy", 65_536, 400
+    neural = np.lib.format.open_memmap(path, "w+", np.float32, (length, width))
+    for start in range(0, length, 8192):
+        neural[start : start + 8192] = rng.normal(size=(8192, width))
+    label = KINDS[kind](neural[:, :3].astype(float), rng)
+    split = blocked_split(np.array([[0, length]]), 0.2, 10)
+    tracemalloc.start()
+    decode(neural, label, split, gap=10, decoder="knn" if kind == "circular" else "auto")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6, peak
 
 
 def test_a_plain_array_is_made_a_label(embedding):
@@ -468,6 +490,18 @@ def test_decode_refuses_bad_arguments(named, message, embedding):
         decode(embedding, embedding[:, 0], **{"split": SPLIT, **named})
 
 
+@pytest.mark.parametrize("size", [1e99, 1e101])
+def test_numbers_whose_squares_overflow_are_refused(size, rng):
+    embedding = rng.normal(size=(T, 2)) / 10
+    embedding[:, 0] *= size
+    embedding[3, 0] = size
+    if size > 1e100:
+        with pytest.raises(GrevyError, match="the embedding holds values as large"):
+            decode(embedding, embedding[:, 1], SPLIT)
+    else:
+        assert decode(embedding, embedding[:, 1], SPLIT).statistic > 0.99
+
+
 def test_ridge_is_for_numbers(embedding):
     with pytest.raises(GrevyError, match="is discrete, which 'ridge' does not decode"):
         decode(embedding, np.arange(T) % 2, SPLIT, decoder="ridge")
@@ -481,6 +515,7 @@ def test_ridge_is_for_numbers(embedding):
         (np.ones(3), "constant"),
         (np.arange(3.0), "has 3 time steps, the embedding has 600"),
         ([], "not empty"),
+        (np.r_[np.zeros(T - 1), -1e200], "label 'label' holds values as large as 1.0e\\+200"),
     ],
 )
 def test_decode_refuses_bad_labels(label, message, embedding):

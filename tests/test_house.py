@@ -19,10 +19,10 @@ SOURCE = ROOT / "src" / "grevy"
 # Each module may import only from those before it; a folder of modules counts as one.
 ORDER = (
     "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "neighbours",
-    "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam", "capture", "checkpoint",
-    "training", "validation", "progress", "fitting", "bookkeeping", "model_format", "estimator",
-    "splits", "decoding", "fit_quality", "evaluation", "figures", "archive", "archived", "report",
-    "summary", "assessment", "experiment", "again", "cli",
+    "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam", "capture",
+    "checkpoint", "training", "validation", "progress", "fitting", "bookkeeping", "model_format",
+    "estimator", "splits", "decoding", "fit_quality", "evaluation", "figures", "archive",
+    "archived", "report", "summary", "assessment", "experiment", "again", "cli",
 )  # fmt: skip
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "experiments").glob("*.py")])

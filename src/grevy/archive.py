@@ -134,9 +134,9 @@ def writing(folder: RunFolder) -> Iterator[None]:
 
 
 def unseal(folder: RunFolder) -> None:
-    """Remove the manifest of a run that is about to be replaced, and the report drawn from it."""
-    (folder / MANIFEST).unlink(missing_ok=True)
-    (folder / REPORT).unlink(missing_ok=True)
+    """Remove the manifest of a run that is about to be replaced, and what is read by it alone."""
+    for name in (MANIFEST, REPORT, LABELS, DECODED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, contents: bytes) -> None:

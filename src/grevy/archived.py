@@ -186,7 +186,7 @@ def _are_codes(values: Array, n_classes: int) -> bool:
 
 
 def _read_decoded(path: Path, labels: tuple[Label, ...]) -> dict[str, Decoded]:
-    if not path.exists():
+    if not path.exists() or not labels:
         return {}
     known = {label.name: label for label in labels}
     with _whole(path), np.load(path, allow_pickle=False) as arrays:

@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 
 from grevy.recording import TAU, Array, FloatArray, IntArray
 
-
 # Points in a leaf of the tree: as fast as fewer, in less memory.
 LEAF = 32
 

@@ -35,7 +35,7 @@ MIN_BLOCKS = 4
 MAX_CELLS = 4000
 """A longer series is resampled in cells of several consecutive steps, so many at most."""
 
-MAX_NUMBERS = 2**22
+MAX_NUMBERS = 2**19
 """The most numbers that resamples hold in memory at once."""
 
 

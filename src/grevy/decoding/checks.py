@@ -11,6 +11,9 @@ from grevy.splits import MIN_STEPS
 
 Float64Array = npt.NDArray[np.float64]
 
+LARGEST = 1e100
+"""The largest size of a number whose squares can be summed over any recording."""
+
 
 def checked_embedding(values: Array, what: str = "embedding") -> FloatArray:
     """Return `values` if they are (T, D) finite real numbers with at least two time steps.
@@ -58,6 +61,27 @@ def check_rows(train: IntArray, test: IntArray, length: int) -> None:
                 f"the {name} steps run from {rows.min()} to {rows.max()}, outside the {length} "
                 f"time steps given. Make the split for this recording."
             )
+
+
+def check_magnitude(values: Array, what: str) -> None:
+    """Refuse (T, N) numbers whose squares would not fit double precision.
+
+    Raises
+    ------
+    GrevyError
+        Naming `what` they are, and the largest.
+    """
+    if values.dtype.kind != "f" or values.dtype.itemsize < 8:
+        return
+    largest = max(
+        float(np.abs(values[rows[0] : rows[-1] + 1]).max())
+        for rows in parts(np.arange(len(values)), values.shape[1])
+    )
+    if largest > LARGEST:
+        raise GrevyError(
+            f"{what} holds values as large as {largest:.1e}; expected at most {LARGEST:.0e} in "
+            f"size. Give it in another unit, or remove what is not data."
+        )
 
 
 def parts(index: IntArray, width: int) -> Iterator[IntArray]:

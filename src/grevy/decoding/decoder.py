@@ -8,13 +8,13 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import check_rows, checked_embedding
+from grevy.decoding.checks import check_magnitude, check_rows, checked_embedding
 from grevy.decoding.families import Family, Logistic, NearestNeighbours, Ridge
 from grevy.decoding.knn import Metric, prepare_neighbours
 from grevy.decoding.layout import Layout, lay_out
 from grevy.decoding.logistic import choose_rows
-from grevy.decoding.ridge import factorise
 from grevy.decoding.result import Decoding, check_resamples, summarise
+from grevy.decoding.ridge import factorise
 from grevy.decoding.scores import statistic
 from grevy.errors import GrevyError, unknown
 from grevy.recording import Array, IntArray, Label, make_label
@@ -165,6 +165,7 @@ def prepare(
     if gap < 0:
         raise GrevyError(f"a gap of {gap} steps; expected 0 or more.")
     values = checked_embedding(np.asarray(embedding))
+    check_magnitude(values, "the embedding")
     runs = _checked_segments(segments, len(values))
     if split is None:
         split = blocked_split(runs, holdout, gap)
@@ -333,6 +334,8 @@ def _checked_label(label: Label | npt.ArrayLike, length: int) -> Label:
             f"label {label.name!r} has {len(label)} time steps, the embedding has {length}. Give "
             f"the label of the same recording, at the same time steps."
         )
+    if label.kind == "continuous":
+        check_magnitude(label.values, f"label {label.name!r}")
     return label
 
 

@@ -58,7 +58,7 @@ class Answers:
         ndarray of shape (len(counts), n, L)
         """
         averages = np.empty((len(counts), len(self.nearest), target.shape[1]))
-        for rows in self._parts(target.shape[1]):
+        for rows in self._parts(target.shape[1] * max(counts)):
             values = target[self.nearest[rows, : max(counts)]]
             for number, count in enumerate(counts):
                 averages[number, rows] = values[:, :count].mean(axis=1)
@@ -88,7 +88,7 @@ class Answers:
         ranks = np.arange(1, max(counts) + 1)
         closeness = 1 + 1e-6 / np.sqrt(ranks)  # too little to outvote anyone
         answers = np.empty((len(counts), len(self.nearest)), dtype=np.int64)
-        for rows in self._parts(n_classes):
+        for rows in self._parts(max(n_classes, *counts)):
             voters = codes[self.nearest[rows, : max(counts)]]
             votes = say[voters] * closeness
             cells = voters + n_classes * np.arange(len(rows))[:, None]
@@ -99,8 +99,7 @@ class Answers:
         return answers
 
     def _parts(self, width: int) -> list[IntArray]:
-        k = self.nearest.shape[1]
-        return list(parts(np.arange(len(self.nearest)), max(width, 1) * k))
+        return list(parts(np.arange(len(self.nearest)), width))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,9 @@ from grevy.decoding.angles import angular_error, circular_correlation
 from grevy.decoding.layout import Layout
 from grevy.recording import TAU, Array, IntArray, Label
 
+MAX_CONFUSED = 100
+"""Of more classes no confusion matrix is made; nobody could read it."""
+
 
 @dataclass(frozen=True)
 class ContinuousScores:
@@ -82,7 +85,7 @@ class DiscreteScores:
         What the user called the classes that occur in training, test or both, sorted.
     confusion : tuple of tuples of int
         How many test steps of each class (row) were decoded as each class (column), in the order
-        of `classes`.
+        of `classes`. Empty if there are more than `MAX_CONFUSED` of them.
     """
 
     train_accuracy: float
@@ -195,15 +198,11 @@ def _discrete(
     label: Label, train: IntArray, train_accuracy: float, true: IntArray, decoded: IntArray
 ) -> DiscreteScores:
     n_classes = len(label.classes)
-    occurring = np.union1d(train, np.union1d(true, decoded))
-    position = np.zeros(n_classes, dtype=np.int64)
-    position[occurring] = np.arange(len(occurring))
-    size = len(occurring)
-    cells = position[true] * size + position[decoded]
-    confusion = np.bincount(cells, minlength=size * size).reshape(size, size)
-    hits, in_test, answered = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    tested = in_test > 0
-    named = tested | (answered > 0)
+    in_test, answered, hits = (
+        np.bincount(codes, minlength=n_classes) for codes in (true, decoded, true[true == decoded])
+    )
+    tested, named = in_test > 0, in_test + answered > 0
+    occurring = np.flatnonzero(named | (np.bincount(train, minlength=n_classes) > 0))
     return DiscreteScores(
         train_accuracy=train_accuracy,
         accuracy=float(hits.sum() / len(true)),
@@ -212,8 +211,19 @@ def _discrete(
         chance=_chance(train, true),
         balanced_chance=float(1 / tested.sum()),
         classes=tuple(label.classes[code] for code in occurring.tolist()),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusion=_confusion(occurring, true, decoded),
     )
+
+
+def _confusion(
+    occurring: IntArray, true: IntArray, decoded: IntArray
+) -> tuple[tuple[int, ...], ...]:
+    size = len(occurring)
+    if size > MAX_CONFUSED:
+        return ()
+    row, column = np.searchsorted(occurring, true), np.searchsorted(occurring, decoded)
+    counts = np.bincount(row * size + column, minlength=size * size).reshape(size, size)
+    return tuple(tuple(each) for each in counts.tolist())
 
 
 def _chance(train: IntArray, test: IntArray) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
 from grevy.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
-from grevy.figures.heldout import confusion, middle, stretches, unbroken
+from grevy.figures.heldout import class_bands, confusion, middle, stretches, unbroken
 from grevy.figures.panels import CHANCE, FAINT, LINE, draw_loss
 from grevy.figures.scene import label_columns, short
 from grevy.figures.style import INK, STYLE
@@ -103,10 +103,10 @@ def decoded_figure(
             over.set_ylabel(column.title, fontsize=12)
             over.set_xlabel("time (s)" if sampling_rate else "time (steps)")
             if label.kind == "discrete":
-                _draw_confusion(against, label, confusion(label, true, guess))
+                against.set_axis_off()  # the confusion matrix is a figure of its own
             else:
                 _draw_against(against, label, true, guess)
-        cells[0][0].set_title("Decoded (blue) and true, held-out time")
+        cells[0][0].set_title("Decoded (colour) and true, held-out time")
     return figure
 
 
@@ -129,7 +129,7 @@ def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
     """
     rows = list(evidence)[:MAX_ROWS]
     _need(rows, "evidence")
-    with _sheet(12, 2.0, len(rows), (1, 1), left=1.9) as (figure, cells):
+    with _sheet(12, 2.0, len(rows), (1, 1), left=2.3) as (figure, cells):
         for each, (left, right) in zip(rows, cells, strict=True):
             left.set_title(f"{short(each.label, 28)}: baselines")
             _draw_baselines(left, each)
@@ -248,7 +248,7 @@ def _sheet(
         cells = figure.add_gridspec(
             rows, len(columns), width_ratios=columns, left=left / width, right=1 - 0.25 / width,
             top=1 - top / height, bottom=bottom / height, hspace=between / row,
-            wspace=left / mean_width,
+            wspace=1.1 / mean_width,
         )  # fmt: skip
         places = [
             [figure.add_subplot(cells[place, column]) for column in range(len(columns))]
@@ -264,9 +264,10 @@ def _draw_over_time(
     steps, true, guess = steps[part], true[part], guess[part]
     time = steps / (rate or 1.0)
     if label.kind == "discrete":
-        axes.scatter(time, true, s=90, marker="|", color=BAND, linewidths=4)
+        start, stop, code = class_bands(steps, true)
+        axes.hlines(code, start / (rate or 1), stop / (rate or 1), color=BAND, linewidth=9)
         colours = np.where(true == guess, LINE, WRONG)
-        axes.scatter(time, guess, s=70, marker="|", color=colours, linewidths=1)
+        axes.scatter(time, guess, s=60, marker="|", color=colours, linewidths=1.2, zorder=3)
         _name_classes(axes, label)
     else:
         if label.kind == "continuous":

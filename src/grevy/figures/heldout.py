@@ -42,6 +42,20 @@ def unbroken(
     return np.insert(time, after, np.nan), np.insert(values.astype(np.float64), after, np.nan)
 
 
+def class_bands(steps: IntArray, codes: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Find the stretches of time in which one class lasts.
+
+    Returns
+    -------
+    start, stop : ndarray of shape (bands,)
+        In steps, half a step further at each end, so that a single step is seen.
+    code : ndarray of shape (bands,)
+    """
+    ends = np.flatnonzero((np.diff(steps) > 1) | (np.diff(codes) != 0))
+    first, last = np.concatenate([[0], ends + 1]), np.concatenate([ends, [len(steps) - 1]])
+    return steps[first] - 0.5, steps[last] + 0.5, codes[first]
+
+
 def error_by_value(
     label: Label, true: Array, decoded: Array
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -7,7 +7,14 @@ import numpy as np
 from grevy.archived import ArchivedRun
 from grevy.evaluation import Decoded
 from grevy.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
-from grevy.figures.heldout import confusion, error_by_value, middle, stretches, unbroken
+from grevy.figures.heldout import (
+    class_bands,
+    confusion,
+    error_by_value,
+    middle,
+    stretches,
+    unbroken,
+)
 from grevy.figures.scene import short, thinning, thousands
 from grevy.recording import TAU, Array, IntArray, Label
 from grevy.report.charts import (
@@ -121,15 +128,13 @@ def _class_traces(
 ) -> list[dict[str, Any]]:
     """Draw the true class as a broad band, the decoded one as ticks: beside the band is wrong."""
     scale = rate or 1.0
-    ends = np.flatnonzero((np.diff(steps) > 1) | (np.diff(true) != 0))
-    first, last = np.concatenate([[0], ends + 1]), np.concatenate([ends, [len(steps) - 1]])
-    gap = np.full(len(first), np.nan)
-    # Half a step further at each end, so that a single step is seen.
-    time = np.stack([(steps[first] - 0.5) / scale, (steps[last] + 0.5) / scale, gap], axis=1)
-    codes = np.stack([true[first], true[last], gap], axis=1)
+    start, stop, code = class_bands(steps, true)
+    gap = np.full(len(code), np.nan)
     band = line(
-        time.ravel(), codes.ravel(), "true", BAND, width=16, **{**about, "hoverinfo": "skip"}
-    )
+        np.stack([start / scale, stop / scale, gap], axis=1).ravel(),
+        np.stack([code, code, gap], axis=1).ravel(),
+        "true", BAND, width=16, **{**about, "hoverinfo": "skip"},
+    )  # fmt: skip
     traces = [band]
     for name, chosen, colour in (
         ("decoded, right", true == guess, LINE),

@@ -1,6 +1,6 @@
 // The embedding: points in space or in the plane, turned, coloured, cut to a window of time.
 
-const GHOST = "#dfe4e9", PATH = "#8c99a5", RULED = "#d5dce2", INKED = "#1f2a37";
+const GHOST = "#aab5bf", PATH = "#8c99a5", RULED = "#d5dce2", INKED = "#1f2a37";
 const MAX_FLAT = 5000, MAX_PATH = 3000, MAX_TOLD = 8;
 const EYE = { x: 1.34, y: -1.34, z: 0.76 };
 const NO_AXIS = -1;
@@ -85,14 +85,14 @@ class Embedding {
   traces() {
     const type = this.flat ? "scatter" : "scatter3d";
     this.drawn = this.positions(this.from, this.to);
-    const size = (this.flat ? 1.6 : 1) * Math.min(6, Math.max(1.6, 200 / Math.sqrt(this.drawn.length)));
+    const size = (this.flat ? 1.6 : 1) * Math.min(4.5, Math.max(1.6, 200 / Math.sqrt(this.drawn.length)));
     const colour = this.colours[this.colour];
     const values = this.values(colour);
     const others = this.whole ? [] : this.positions(0, this.data.count);
     const marker = { size, line: { width: 0 }, opacity: this.flat ? 0.75 : 1 };
     const shades = { color: this.drawn.map((i) => values[i]), colorscale: colour.scale, cmin: colour.low, cmax: colour.high };
     return [
-      { type, mode: "markers", hoverinfo: "skip", ...this.coordinates(others), marker: { ...marker, size: 0.7 * size, color: GHOST } },
+      { type, mode: "markers", hoverinfo: "skip", ...this.coordinates(others), marker: { ...marker, size: 0.7 * size, color: GHOST, opacity: 0.14 } },
       { type, mode: "lines", hoverinfo: "skip", ...this.coordinates(this.path()), line: { color: PATH, width: this.flat ? 1 : 2 } },
       { type, mode: "markers", hoverinfo: "none", ...this.coordinates(this.drawn), marker: { ...marker, ...shades } },
     ];

@@ -1,0 +1,209 @@
+"""Figures of what a run found: what they show, what they refuse, and no state left behind."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from archived_runs import HOSTILE, decoded_label, held_out, made_labels
+from grevy import archive
+from grevy.errors import GrevyError
+from grevy.evaluation import Decoded
+from grevy.figures.findings import (
+    MAX_ROWS,
+    Evidence,
+    confusion_figure,
+    consistency_figure,
+    decoded_figure,
+    evidence_figure,
+    loss_figure,
+)
+from grevy.figures.heldout import class_bands
+from grevy.figures.scene import short
+from grevy.recording import continuous, discrete
+
+
+def decoded(names=None, length=300):
+    rng = np.random.default_rng(0)
+    return [
+        (label, decoded_label(label, held_out(length), rng)) for label in made_labels(length, names)
+    ]
+
+
+def evidence(name="velocity", **changes):
+    given = {
+        "label": name, "score": "R²", "sources": ("Embedding", "Raw data"), "values": (0.7, 0.2),
+        "intervals": ((0.6, 0.8), None), "chance": 0.0, "null": np.linspace(-0.2, 0.1, 50),
+        "observed": 0.7,
+    }  # fmt: skip
+    return Evidence(**{**given, **changes})
+
+
+NOTHING = Decoded(*[np.zeros(0, np.int64)] * 3)
+FIGURES = {
+    "decoded": lambda: decoded_figure(decoded(), 20.0),
+    "evidence": lambda: evidence_figure([evidence()]),
+    "confusion": lambda: confusion_figure(decoded()),
+    "loss": lambda: loss_figure(np.exp(-np.arange(300) / 50), 1.0),
+    "consistency": lambda: consistency_figure(["a", "b"], np.array([[1.0, 0.5], [0.25, 1.0]])),
+}
+
+
+def words(figure):
+    return [
+        text.get_text()
+        for axes in figure.axes
+        if axes.axison
+        for text in axes.findobj(mpl.text.Text)
+        if text.get_text()
+    ]
+
+
+def written(figure, kind="png"):
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_is_drawn_without_a_trace(name):
+    before = dict(mpl.rcParams)
+    assert written(FIGURES[name]())
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_written_stays_on_the_page(name):
+    figure = FIGURES[name]()
+    written(figure)
+    width, height = figure.get_size_inches() * figure.dpi
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        if box is not None:  # an axis that is switched off has none
+            assert box.x0 >= 0
+            assert box.y0 >= 0
+            assert box.x1 <= width
+            assert box.y1 <= height
+
+
+class TestDecoded:
+    def test_each_dimension_has_a_row(self):
+        figure = decoded_figure(decoded(), 20.0)
+        assert len(figure.axes) == 2 * 4
+        shown = words(figure)
+        for title in ("velocity [0]", "velocity [1]", "direction (degrees)", "odour", "time (s)"):
+            assert title in shown
+
+    def test_lines_hold_the_values(self):
+        label, each = decoded()[0]
+        axes = decoded_figure([(label, each)]).axes[0]
+        guess, true = (line.get_ydata() for line in axes.lines)
+        np.testing.assert_array_equal(true, each.true[:20, 0])  # the first of three blocks
+        np.testing.assert_array_equal(guess, each.decoded[:20, 0])
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), each.steps[:20])
+
+    def test_no_more_rows_than_a_page_holds(self):
+        label = continuous(np.random.default_rng(0).normal(size=(100, 40)), "pose")
+        each = Decoded(np.arange(50), label.values[:50], label.values[:50])
+        assert len(decoded_figure([(label, each)]).axes) == 2 * MAX_ROWS
+
+    def test_one_held_out_step(self):
+        few = [
+            (label, Decoded(each.steps[:1], each.true[:1], each.decoded[:1]))
+            for label, each in decoded()
+        ]
+        assert written(decoded_figure(few))
+
+    def test_hostile_names_are_plain_text(self):
+        figure = decoded_figure(decoded((HOSTILE, "$\\frac{", "__odour\x1b[2J")))
+        assert any("$\\frac{" in text for text in words(figure))
+        assert not any("\x1b" in text for text in words(figure))
+        svg = written(figure, "svg")
+        assert b"<script" not in svg
+
+
+class TestEvidence:
+    def test_scores_intervals_chance_and_null(self):
+        figure = evidence_figure([evidence(), evidence("odour", null=None, observed=None)])
+        shown = words(figure)
+        assert {"velocity: baselines", "odour: baselines", "Labels moved in time"} <= set(shown)
+        assert {"0.70", "0.20"} <= set(shown)
+        assert sum(patch.get_height() for patch in figure.axes[1].patches) == 50
+        assert not figure.axes[3].axison
+
+    def test_a_null_of_one_value(self):
+        assert written(evidence_figure([evidence(null=np.zeros(19))]))
+
+
+class TestConfusion:
+    def test_rows_add_up(self):
+        label = discrete([0, 1, 2], "x")
+        each = Decoded(np.arange(6), np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 0, 1, 1, 0]))
+        (axes,) = confusion_figure([(label, each)]).axes
+        np.testing.assert_allclose(
+            axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 1, 0], [1, 0, 0]]
+        )
+        assert {"75%", "25%", "100%"} <= {text.get_text() for text in axes.texts}
+
+    def test_only_discrete_labels_are_drawn(self):
+        assert len(confusion_figure(decoded()).axes) == 1
+
+    def test_a_hundred_classes(self):
+        label = discrete(np.arange(100), "cell")
+        each = Decoded(np.arange(100), np.arange(100), np.arange(100))
+        (axes,) = confusion_figure([(label, each)]).axes
+        assert len(axes.get_xticks()) <= 16
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: decoded_figure([]), "no decoded"),
+        (
+            lambda: decoded_figure([(made_labels(300)[2], Decoded(*[np.zeros(0, int)] * 3))]),
+            "no decoded",
+        ),
+        (lambda: evidence_figure([]), "no evidence"),
+        (lambda: confusion_figure(decoded()[:2]), "no discrete"),
+        (lambda: loss_figure([]), "no finite loss"),
+        (lambda: loss_figure([np.nan]), "no finite loss"),
+        (lambda: consistency_figure([], np.zeros((0, 0))), "no consistency"),
+        (lambda: consistency_figure(["a"], np.zeros((2, 2))), "must match"),
+    ],
+)
+def test_nothing_to_draw_is_said(make, message):
+    with pytest.raises(GrevyError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_figure_gives_the_same_bytes(name, kind, tmp_path):
+    for copy in "ab":
+        archive.write_figure(tmp_path / f"{copy}.{kind}", FIGURES[name]())
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_bands_of_classes():
+    steps = np.array([3, 4, 5, 6, 10, 11])
+    start, stop, code = class_bands(steps, np.array([0, 0, 1, 1, 1, 0]))
+    assert start.tolist() == [2.5, 4.5, 9.5, 10.5]
+    assert stop.tolist() == [4.5, 6.5, 10.5, 11.5]
+    assert code.tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a  b\n\tc", "a b c"),
+        ("x" * 9, "xxxx…"),
+        ("\ud800", "?"),
+        ("a\x1bb", "a\N{REPLACEMENT CHARACTER}b"),
+        ("\u202eabc", "\N{REPLACEMENT CHARACTER}abc"),
+        ("", ""),
+        ("数据", "数据"),
+    ],
+)
+def test_short_texts(text, shown):
+    assert short(text, 5) == shown
