@@ -160,8 +160,7 @@ class TestEvaluate:
     def test_the_seed_decides(self):
         place = make_recording(RECORDING.neural, [KINDS["place"]])
         first, second, other = (
-            evaluate(EMBEDDING, place, SPLIT, **OPTIONS, seed=seed).metrics
-            for seed in (1, 1, 2)
+            evaluate(EMBEDDING, place, SPLIT, **OPTIONS, seed=seed).metrics for seed in (1, 1, 2)
         )
         assert first == second
         assert first["scores"]["place"]["null"] != other["scores"]["place"]["null"]
