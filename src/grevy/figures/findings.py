@@ -127,6 +127,8 @@ def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
     GrevyError
         If there is nothing to draw.
     """
+    from matplotlib.ticker import MaxNLocator
+
     rows = list(evidence)[:MAX_ROWS]
     _need(rows, "evidence")
     with _sheet(12, 2.0, len(rows), (1, 1), left=2.3) as (figure, cells):
@@ -138,6 +140,7 @@ def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
                 continue
             right.set_title("Labels moved in time")
             right.hist(each.null, bins=12, color=FAINT)
+            right.xaxis.set_major_locator(MaxNLocator(5))
             right.axvline(each.observed, color=LINE, linewidth=2.5)
             right.set_xlabel(each.score)
             right.set_ylabel("nulls")
@@ -323,7 +326,7 @@ def _draw_matrix(axes: Axes, values: FloatArray, names: list[str], form: str) ->
     axes.set_xticks(codes, shown, rotation=30 if size > 5 else 0, fontsize=10)
     axes.set_yticks(codes, shown, fontsize=10)
     axes.tick_params(length=0)
-    if size > 8:
+    if size > MAX_CLASSES:
         return
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if value > 0.55 else INK
@@ -337,6 +340,8 @@ def _blues() -> Colormap:
 
 
 def _draw_baselines(axes: Axes, each: Evidence) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     places = np.arange(len(each.sources))
     for place, value, interval in zip(places, each.values, each.intervals, strict=True):
         if interval is not None:
@@ -350,4 +355,5 @@ def _draw_baselines(axes: Axes, each: Evidence) -> None:
     axes.set_yticks(places, [short(source, 22) for source in each.sources])
     axes.set_ylim(len(places) - 0.5, -0.7)
     axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(f"{each.score}   (dashed: chance)")

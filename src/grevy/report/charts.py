@@ -29,6 +29,8 @@ class Chart:
     layout : dict
     height : int
         In pixels.
+    choices : dict of str to list of str
+        What a menu offers, by the name that ``meta`` knows it by.
     """
 
     id: str

@@ -69,7 +69,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
         f"baselines-{place}", f"Held-out {_unit_title(result)}, beside the baselines",
         f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
         layout(
-            _score_range(result, [*drawn, *sum(ends, ())]),
+            {**_score_range(result, [*drawn, *sum(ends, ())]), "nticks": 5, "tickangle": 0},
             {
                 "tickvals": list(range(len(names))), "ticktext": [text(n) for n in names],
                 "nticks": 0, "range": [len(names) - 0.4, -0.8], "showgrid": False,
