@@ -1,6 +1,8 @@
 """The loss and its hand-made gradient, held to the plain formula and to `cebra`'s criteria."""
 
 import itertools
+import subprocess
+import sys
 
 import cebra.models
 import pytest
@@ -147,12 +149,27 @@ def test_the_default_chunk_bounds_the_memory_and_keeps_the_result(monkeypatch):
     largest = []
     softmax = torch.softmax
     monkeypatch.setattr(
-        torch, "softmax", lambda x, dim: (largest.append(x.numel()), softmax(x, dim))[1]
+        torch, "softmax", lambda x, dim, out: (largest.append(x.numel()), softmax(x, dim, out=out))
     )
     chunked = infonce(*given, scale, "euclidean")
     torch.testing.assert_close(tuple(chunked), tuple(whole), rtol=1e-12, atol=1e-12)
     assert len(largest) == 20
     assert max(largest) <= 60
+
+
+def test_memory_does_not_grow_with_the_number_of_chunks():
+    """A process of its own: 60 chunks of 8 MB each, twice."""
+    program = (
+        "import resource, torch\nfrom grevy.infonce import infonce_gradient\n"
+        "x = torch.nn.functional.normalize(torch.randn(11000, 3))\nscale = torch.tensor(1.0)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "infonce_gradient(x[:400], x[:400], x, scale, 'cosine')\nbefore = peak()\n"
+        "infonce_gradient(x, x, x, scale, 'cosine')\nprint(peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 100
 
 
 def test_without_gradients_nothing_is_kept():

@@ -152,16 +152,20 @@ def _over_chunks(rows: Tensor, columns: Tensor, chunk: int) -> tuple[Tensor, Ten
         sum_i w_ij x_i.
     """
     moderate = _is_moderate(rows, columns)
-    log_sums, pulls = [], []
+    log_sums, pulls = rows.new_empty(len(rows)), torch.empty_like(rows)
     pushes = torch.zeros_like(columns)
-    for part in torch.split(rows, chunk):
-        weights, sums = _softmax(part @ columns, moderate)
-        log_sums.append(sums)
-        pulls.append(weights @ columns.T)
-        pushes.addmm_(part.T.contiguous(), weights)
-    if len(pulls) == 1:
-        return log_sums[0], pulls[0], pushes
-    return torch.cat(log_sums), torch.cat(pulls), pushes
+    # Kept from chunk to chunk: with small results made in between, fresh ones would each find the
+    # room of the last one broken, and memory grow with the number of chunks.
+    size = min(chunk, len(rows))
+    logits, weights = (rows.new_empty(size, columns.shape[1]) for _ in range(2))
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        n = len(rows[part])
+        torch.mm(rows[part], columns, out=logits[:n])
+        log_sums[part] = _softmax(logits[:n], weights[:n], moderate)
+        pulls[part] = weights[:n] @ columns.T
+        pushes.addmm_(rows[part].T.contiguous(), weights[:n])
+    return log_sums, pulls, pushes
 
 
 def _is_moderate(rows: Tensor, columns: Tensor) -> bool:
@@ -172,16 +176,16 @@ def _is_moderate(rows: Tensor, columns: Tensor) -> bool:
     return float(bound) < MODERATE
 
 
-def _softmax(logits: Tensor, moderate: bool) -> tuple[Tensor, Tensor]:
-    """Return the softmax of each row and the logarithm of its sum of exponentials.
+def _softmax(logits: Tensor, weights: Tensor, moderate: bool) -> Tensor:
+    """Fill `weights` with the softmax of each row; return the log of its sum of exponentials.
 
     The latter is x_j - log w_j of any element j whose weight has not underflowed: all of them, if
     the logits are moderate, else the largest, which no row is without.
     """
-    weights = torch.softmax(logits, dim=1)
+    torch.softmax(logits, dim=1, out=weights)
     if moderate:
-        return weights, logits[:, 0] - weights[:, 0].log()
-    return weights, logits.amax(dim=1) - weights.amax(dim=1).log()
+        return logits[:, 0] - weights[:, 0].log()
+    return logits.amax(dim=1) - weights.amax(dim=1).log()
 
 
 class _InfoNCE(torch.autograd.Function):
