@@ -593,6 +593,8 @@ def test_ctrl_c_before_training(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job, such as a test run may be, hands on that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stdout.readline() == "slow\n"
     process.send_signal(signal.SIGINT)
