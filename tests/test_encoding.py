@@ -7,10 +7,13 @@ import torch
 
 from grevy.encoding import (
     Encoder,
-    choose_depth,
+    Layout,
+    choose_layout,
     embed,
     encode,
+    expected_cover,
     is_convolutional,
+    pack,
     receptive_field,
 )
 from grevy.layers import compile_network
@@ -34,9 +37,9 @@ PLAIN = [name for name in TRAINABLE if name not in RESAMPLING]
 WHOLE = np.array([[0, 60]])
 
 
-def make_model(name, neurons=5, seed=0):
+def make_model(name, neurons=5, seed=0, units=8):
     torch.manual_seed(seed)
-    return cebra.models.init(name, num_neurons=neurons, num_units=8, num_output=3).eval()
+    return cebra.models.init(name, num_neurons=neurons, num_units=units, num_output=3).eval()
 
 
 def make_neural(length=60, neurons=5, seed=0):
@@ -65,39 +68,40 @@ def test_the_families_are_there():
     assert set(FEW) <= set(TRAINABLE)
     assert {"offset1-model", "offset5-model", "offset10-model", "offset36-model"} <= set(PLAIN)
     assert len(PLAIN) > 15
-    assert len({name for name, depth, _ in FORMS if depth > 2}) >= 10
+    assert len({name for name, depth, *_ in FORMS if depth > 2}) >= 10
 
 
 def forms_of(name):
-    """(depth, compiled) for every way in which a model can be applied."""
+    """(depth, compiled, packed) for every way in which a model can be applied."""
     model = make_model(name)
-    forms = [(0, False)] + [(1, False)] * is_convolutional(model)
+    forms = [(0, False, False)] + [(1, False, False)] * is_convolutional(model)
     network = compile_network(model)
     if network is not None:
-        forms += [(depth, True) for depth in range(len(network.layers) + 1)]
+        for depth in range(len(network.layers) + 1):
+            forms += [(depth, True, False), (depth, True, True)]
     return forms
 
 
-def make_encoder(models, neurals, depth, compiled):
+def make_encoder(models, neurals, depth, compiled, packed):
+    """Some batches of these tests fit into what is packed, others do not."""
+    layouts = tuple(Layout(depth, len(neural) - 15 * packed) for neural in neurals)
     networks = [compile_network(model) if compiled else None for model in models]
     starts = np.cumsum([0, *map(len, neurals)])
     left, right = receptive_field(models[0])
     tensors = tuple(map(torch.as_tensor, neurals))
-    return Encoder(
-        tuple(models), tuple(networks), tensors, starts, left, right, (depth,) * len(models)
-    )
+    return Encoder(tuple(models), tuple(networks), tensors, starts, left, right, layouts)
 
 
 FORMS = [(name, *form) for name in TRAINABLE for form in forms_of(name)]
 
 
-@pytest.mark.parametrize(("name", "depth", "compiled"), FORMS)
-def test_every_model_embeds_windows_as_by_hand(name, depth, compiled):
+@pytest.mark.parametrize(("name", "depth", "compiled", "packed"), FORMS)
+def test_every_model_embeds_windows_as_by_hand(name, depth, compiled, packed):
     model, neural = make_model(name), make_neural()
     left, right = receptive_field(model)
     positions = np.random.default_rng(1).integers(left, 60 - right + 1, 20)
     positions[:2] = left, 60 - right
-    encoder = make_encoder([model], [neural], depth, compiled)
+    encoder = make_encoder([model], [neural], depth, compiled, packed)
     with torch.no_grad():
         expected = model(windows_by_hand(neural, positions, left, right)).reshape(20, -1)
         got = encode(encoder, positions).values
@@ -108,9 +112,9 @@ def test_every_model_embeds_windows_as_by_hand(name, depth, compiled):
 @pytest.mark.parametrize("name", ["offset10-model", "offset10-model-mse", "offset5-model"])
 def test_all_forms_have_the_same_gradients(name):
     gradients = []
-    for depth, compiled in forms_of(name):
+    for depth, compiled, packed in forms_of(name):
         model = make_model(name).double()
-        encoder = make_encoder([model], [make_neural().astype(np.float64)], depth, compiled)
+        encoder = make_encoder([model], [make_neural().astype(np.float64)], depth, compiled, packed)
         for _ in range(2):  # the second pass meets the buffers that the first has left
             for parameter in model.parameters():
                 parameter.grad = None
@@ -123,13 +127,13 @@ def test_all_forms_have_the_same_gradients(name):
             torch.testing.assert_close(one, its_twin)
 
 
-@pytest.mark.parametrize(("depth", "compiled"), forms_of("offset5-model"))
-def test_several_recordings_keep_the_order_asked_for(depth, compiled):
+@pytest.mark.parametrize(("depth", "compiled", "packed"), forms_of("offset5-model"))
+def test_several_recordings_keep_the_order_asked_for(depth, compiled, packed):
     models = [make_model("offset5-model", 5, 0), make_model("offset5-model", 3, 1)]
     neurals = [make_neural(30, 5), make_neural(40, 3)]
     left, right = receptive_field(models[0])
     positions = np.array([35, 4, 60, 10, 10, 66, 33])
-    encoder = make_encoder(models, neurals, depth, compiled)
+    encoder = make_encoder(models, neurals, depth, compiled, packed)
     encoded = encode(encoder, positions)
     got = encoded.values.clone()
     for row, t in zip(got, positions, strict=True):
@@ -140,13 +144,13 @@ def test_several_recordings_keep_the_order_asked_for(depth, compiled):
     torch.testing.assert_close(only_second[:1], got[6:], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("depth", "compiled"), forms_of("offset5-model"))
-def test_gradients_find_their_recording(depth, compiled):
+@pytest.mark.parametrize(("depth", "compiled", "packed"), forms_of("offset5-model"))
+def test_gradients_find_their_recording(depth, compiled, packed):
     models = [make_model("offset5-model", 5, 0), make_model("offset5-model", 3, 1)]
     neurals = [make_neural(30, 5), make_neural(40, 3)]
     positions = np.array([35, 4, 60, 10, 10, 66, 33])
     weights = torch.arange(1.0, 22.0).view(7, 3)
-    encode(make_encoder(models, neurals, depth, compiled), positions).pull_back(weights)
+    encode(make_encoder(models, neurals, depth, compiled, packed), positions).pull_back(weights)
     for k, model in enumerate(models):
         mine = [p.grad.clone() for p in model.parameters()]
         model.zero_grad()
@@ -157,8 +161,8 @@ def test_gradients_find_their_recording(depth, compiled):
             torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("depth", "compiled"), forms_of("offset5-model"))
-def test_an_alteration_sees_the_windows(depth, compiled):
+@pytest.mark.parametrize(("depth", "compiled", "packed"), forms_of("offset5-model"))
+def test_an_alteration_sees_the_windows(depth, compiled, packed):
     model = make_model("offset5-model")
     seen = []
 
@@ -166,7 +170,7 @@ def test_an_alteration_sees_the_windows(depth, compiled):
         seen.append(tuple(windows.shape))
         return windows * 0
 
-    encoder = make_encoder([model], [make_neural()], depth, compiled)
+    encoder = make_encoder([model], [make_neural()], depth, compiled, packed)
     got = encode(encoder, np.array([9, 20, 30]), silence).values
     torch.testing.assert_close(got, model(torch.zeros(3, 5, 5)))
     assert seen == [(3, 5, 5)]
@@ -240,24 +244,56 @@ def test_the_mode_is_restored_after_an_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "length", "n_windows", "compiled", "expected"),
+    ("name", "length", "n_windows", "compiled", "may_pack", "depths", "packs"),
     [
-        ("offset10-model", 500, 1536, True, {5, 6, 7}),
-        ("offset10-model", 500, 1536, False, {1}),
-        ("offset10-model", 10_000, 1536, True, {1, 2, 3}),  # the first layers are the widest
-        ("offset10-model", 1_000_000, 1536, True, {0}),
-        ("offset10-model", 1_000_000, 1536, False, {0}),
-        ("offset1-model", 10, 1536, True, {0, 1, 2, 3, 4, 5, 6, 7, 8}),
-        ("offset1-model", 10, 1536, False, {0}),  # not convolutional
-        ("offset36-model-dropout", 1000, 100_000, False, {0}),  # differs in every window
-        ("offset40-model-4x-subsample", 1000, 100_000, False, {0}),
+        ("offset10-model", 500, 1536, True, True, {5, 6, 7}, False),
+        ("offset10-model", 500, 1536, False, True, {1}, False),
+        # The first layers are the widest.
+        ("offset10-model", 10_000, 1536, True, False, {1, 2, 3}, False),
+        ("offset10-model", 10_000, 1536, True, True, {3, 4, 5}, True),
+        ("offset10-model", 15_000, 1536, True, True, {2, 3, 4}, True),
+        ("offset10-model", 1_000_000, 1536, True, True, {0}, False),
+        ("offset10-model", 1_000_000, 1536, False, True, {0}, False),
+        ("offset1-model", 10, 1536, True, True, {0, 1, 2, 3, 4, 5, 6, 7, 8}, False),
+        ("offset1-model", 10, 1536, False, True, {0}, False),  # not convolutional
+        # Differs in every window.
+        ("offset36-model-dropout", 1000, 100_000, False, True, {0}, False),
+        ("offset40-model-4x-subsample", 1000, 100_000, False, True, {0}, False),
     ],
 )
-def test_the_cheap_way_is_chosen_where_it_is_the_same(name, length, n_windows, compiled, expected):
-    model = make_model(name, neurons=100)
+def test_the_cheap_way_is_chosen_where_it_is_the_same(
+    name, length, n_windows, compiled, may_pack, depths, packs
+):
+    model = make_model(name, neurons=100, units=32)
     network = compile_network(model) if compiled else None
     width = sum(receptive_field(model))
-    assert choose_depth(length, n_windows, width, model, network) in expected
+    layout = choose_layout((length, 100), n_windows, width, model, network, may_pack)
+    assert layout.depth in depths
+    assert (layout.steps < length) is packs
+
+
+@pytest.mark.parametrize("room", [1, 5, 13, 14, 15, 40])
+def test_packed_steps_are_those_of_the_windows(room):
+    start = np.array([30, 4, 6, 30, 20, 4])
+    moved, kept = pack(start, 4, 40, room)
+    covered = sorted({int(t) + lag for t in start for lag in range(4)})
+    assert len(covered) == 14
+    if room < 14:
+        assert kept is None
+        np.testing.assert_array_equal(moved, start)
+        return
+    assert kept.tolist() == covered + [covered[-1]] * (room - 14)
+    for old, new in zip(start, moved, strict=True):
+        assert kept[new : new + 4].tolist() == list(range(old, old + 4))
+
+
+def test_expected_cover():
+    """Against 300 draws; the standard error of their mean is about 0.6."""
+    rng = np.random.default_rng(0)
+    drawn = [
+        len(np.unique(rng.integers(0, 1000, 100)[:, None] + np.arange(10))) for _ in range(300)
+    ]
+    assert abs(np.mean(drawn) - expected_cover(1000, 100, 10)) < 6
 
 
 @pytest.mark.parametrize("name", ["offset1-model", "offset5-model", "offset10-model-mse"])
@@ -266,7 +302,7 @@ def test_bfloat16_is_near(name):
     network = compile_network(model, torch.bfloat16)
     left, right = receptive_field(model)
     data = (torch.from_numpy(neural).bfloat16(),)
-    encoder = Encoder((model,), (network,), data, np.array([0, 60]), left, right, (0,))
+    encoder = Encoder((model,), (network,), data, np.array([0, 60]), left, right, (Layout(0, 60),))
     positions = np.array([10, 20, 21])
     encoded = encode(encoder, positions)
     expected = model(windows_by_hand(neural, positions, left, right)).reshape(3, -1)

@@ -2,10 +2,12 @@
 
 A convolutional model gives the same embedding each way; what differs is the work. Q windows of W
 steps cost Q x W steps at the first layer, though many of them overlap, and fewer at every layer,
-for windows shrink. The sequence costs T steps at every layer. So the first layers may be applied to
-the sequence, windows gathered from what they give, and the others applied to those.
+for windows shrink. The sequence costs T steps at every layer, though some lie in no window. So the
+first layers may be applied to the sequence, or to those of its steps that lie in windows, packed
+side by side; windows are gathered from what they give, and the others applied to those.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +24,28 @@ EMBED_CHUNK = 1 << 14
 # What it costs to gather a number, to scatter its gradient, and to pass it through an activation
 # and back, in multiplications of a matrix product that take as long (measured on a CPU).
 GATHER, SCATTER, ACTIVATE = 25, 50, 80
+# The same for finding the steps that lie in windows: for each step of the recording, and of each
+# window.
+LOOK, MARK = 250, 400
+# How many more steps are packed than lie in windows on average, so that nearly all batches fit.
+ROOM = 1.03
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model is applied in training.
+
+    Attributes
+    ----------
+    depth : int
+        How many layers are applied before windows are gathered; for a model that is not compiled
+        0, or 1 for all.
+    steps : int
+        How many steps those are applied to: all T of the recording, or fewer, packed.
+    """
+
+    depth: int
+    steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +64,8 @@ class Encoder:
         Where each recording begins on the common time axis.
     left, right : int
         Receptive field: a window at t spans [t - left, t + right).
-    depths : tuple of int
-        How many layers of each model are applied to the whole sequence, before windows are
-        gathered; for a model that is not compiled 0, or 1 for all.
+    layouts : tuple of Layout
+        One for each recording.
     """
 
     models: tuple[nn.Module, ...]
@@ -51,7 +74,7 @@ class Encoder:
     starts: IntArray
     left: int
     right: int
-    depths: tuple[int, ...]
+    layouts: tuple[Layout, ...]
 
 
 class Encoded(NamedTuple):
@@ -82,15 +105,20 @@ def receptive_field(model: Any) -> tuple[int, int]:
     return int(offset.left), int(offset.right)
 
 
-def choose_depth(
-    length: int, n_windows: int, width: int, model: nn.Module, network: Network | None
-) -> int:
-    """Choose the cheapest way to apply a model in training; see `Encoder.depths`.
+def choose_layout(
+    shape: tuple[int, int],
+    n_windows: int,
+    width: int,
+    model: nn.Module,
+    network: Network | None,
+    may_pack: bool,
+) -> Layout:
+    """Choose the cheapest way to apply a model in training.
 
     Parameters
     ----------
-    length : int
-        T of the recording.
+    shape : tuple of int
+        (T, N) of the recording.
     n_windows : int
         Q, the windows that one step needs.
     width : int
@@ -98,36 +126,51 @@ def choose_depth(
     model : Module
     network : Network or None
         The model, compiled.
+    may_pack : bool
+        Whether steps that lie in windows may be looked for, which the CPU does.
 
     Returns
     -------
-    int
-        Always 0 for a model with dropout, which must drop other units in every window, and for one
-        that is not convolutional.
+    Layout
+        Always of depth 0 for a model with dropout, which must drop other units in every window,
+        and for one that is not convolutional.
     """
+    length = shape[0]
     dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in model.modules())
     if not is_convolutional(model) or dropout:
-        return 0
+        return Layout(0, length)
     if network is None:
         # A window shrinks to one step on its way through the layers: half of it on average.
-        return int(length < 0.5 * n_windows * width)
+        return Layout(int(length < 0.5 * n_windows * width), length)
     depths = range(len(network.layers) + 1)
-    return min(depths, key=lambda depth: _work(network, depth, length, n_windows, width))
+    layouts = [Layout(depth, length) for depth in depths]
+    packed = min(length, int(ROOM * expected_cover(length, n_windows, width)))
+    if may_pack and packed < length:
+        layouts += [Layout(depth, packed) for depth in depths[1:]]
+    return min(layouts, key=lambda layout: _work(network, layout, shape, n_windows, width))
 
 
-def _work(network: Network, depth: int, length: int, n_windows: int, width: int) -> float:
+def expected_cover(length: int, n_windows: int, width: int) -> float:
+    """Return how many of `length` steps lie in windows, on average, if they start anywhere."""
+    return length * -math.expm1(-n_windows * width / length)
+
+
+def _work(
+    network: Network, layout: Layout, shape: tuple[int, int], n_windows: int, width: int
+) -> float:
     """Estimate one forward and backward pass, in multiplications."""
-    work, rows, lost, first = 0.0, float(length), 0, True
-    columns = 0  # those of the data are the first layer's
+    work, rows, lost, first = 0.0, float(layout.steps), 0, True
+    length, columns = shape
+    if layout.steps < length:
+        work += rows * columns * GATHER + length * LOOK + n_windows * width * MARK
     for number, layer in enumerate((*network.layers, None)):
-        if number == depth:
+        if number == layout.depth:
             rows = n_windows * (width - lost)
-            columns = columns or network.layers[0].weight.shape[1]  # type: ignore[attr-defined]
-            work += rows * columns * (GATHER + SCATTER * (depth > 0))
+            work += rows * columns * (GATHER + SCATTER * (layout.depth > 0))
         for each in layer.layers if isinstance(layer, Skip) else (layer,):
             if isinstance(each, Convolution):
                 lost += each.taps - 1
-                rows -= (each.taps - 1) * (1 if number < depth else n_windows)
+                rows -= (each.taps - 1) * (1 if number < layout.depth else n_windows)
                 columns = len(each.weight)
                 # Output, weight gradient, and (but for the first layer) input gradient.
                 work += rows * each.weight.numel() * (2 if first else 3)
@@ -176,17 +219,57 @@ def _encode_one(
     encoder: Encoder, number: int, positions: Array, alter: Callable[[Tensor], Tensor] | None
 ) -> Encoded:
     model, network = encoder.models[number], encoder.networks[number]
-    neural, depth = encoder.neural[number], encoder.depths[number]
+    neural, layout = encoder.neural[number], encoder.layouts[number]
     width = encoder.left + encoder.right
-    first = _on(neural, positions - encoder.left)
+    start = positions - encoder.left
     if network is not None and alter is None:
-        return Encoded(*apply_network(network, neural, first, depth, width))
-    if depth and alter is None:
+        kept = None
+        if layout.steps < len(neural):
+            start, kept = pack(start, width, len(neural), layout.steps)
+        steps = None if kept is None else _on(neural, kept)
+        return Encoded(
+            *apply_network(network, neural, _on(neural, start), layout.depth, width, steps)
+        )
+    first = _on(neural, start)
+    if layout.depth and alter is None:
         output = apply_sequence(model, neural).index_select(0, first)
     else:
         windows = gather_windows(neural, first, width)
         output = apply_windows(model, windows if alter is None else alter(windows))
     return Encoded(output.detach(), output.backward)
+
+
+def pack(start: IntArray, width: int, length: int, room: int) -> tuple[IntArray, IntArray | None]:
+    """Find the steps that lie in windows, and where each window starts among them.
+
+    Parameters
+    ----------
+    start : ndarray of shape (Q,), int64
+        First step of each window.
+    width : int
+        W.
+    length : int
+        T of the recording.
+    room : int
+        K, how many steps there is room for.
+
+    Returns
+    -------
+    start : ndarray of shape (Q,), int64
+        First step of each window, counted among those kept.
+    kept : ndarray of shape (K,), int64, or None
+        The steps in order, the last one repeated until the room is filled; None if they do not
+        fit, and all are kept.
+    """
+    covered = np.zeros(length, bool)
+    for lag in range(width):
+        covered[start + lag] = True
+    found = np.flatnonzero(covered)
+    if len(found) > room:
+        return start, None
+    kept = np.full(room, found[-1])
+    kept[: len(found)] = found
+    return (np.cumsum(covered) - 1)[start], kept
 
 
 def _on(neural: Tensor, index: IntArray) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from grevy.adam import Adam
-from grevy.encoding import Encoder, choose_depth, receptive_field
+from grevy.encoding import Encoder, choose_layout, receptive_field
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.layers import compile_network
 from grevy.masking import make_masks
@@ -446,8 +446,11 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
             f"precision {estimator.precision!r} needs a model of convolutions and linear layers "
             f"without dropout, and no masking. Use precision='float32', or another model."
         )
-    depths = tuple(
-        choose_depth(len(recording), windows // len(models), left + right, model, network)
+    may_pack = torch.device(state.device).type == "cpu"
+    layouts = tuple(
+        choose_layout(
+            recording.neural.shape, windows // len(models), left + right, model, network, may_pack
+        )
         for recording, model, network in zip(recordings, models, networks, strict=True)
     )
     encoder = Encoder(
@@ -457,7 +460,7 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
         np.cumsum([0, *(len(recording) for recording in recordings)]),
         left,
         right,
-        depths,
+        layouts,
     )
     return Training(
         encoder,

@@ -220,7 +220,7 @@ def can_be_captured(training: Training) -> bool:
 
 def _replaying(training: Training, graph: Graph, update: Callable[[Encoded], Tensor]) -> Stepper:
     encoder, taken = training.encoder, 0
-    network, neural, depth = encoder.networks[0], encoder.neural[0], encoder.depths[0]
+    network, neural, depth = encoder.networks[0], encoder.neural[0], encoder.layouts[0].depth
     first: Tensor | None = None
 
     def body() -> Tensor:

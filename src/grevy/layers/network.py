@@ -1,0 +1,168 @@
+"""A network laid out over fixed buffers, and applied to windows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grevy.layers.base import Arena, Gradients, Layer, Need, Operation
+from grevy.layers.kinds import Convolution, Skip, chain
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A pass through a network over fixed buffers, laid out once and run in every step.
+
+    Attributes
+    ----------
+    kept : Tensor of shape (K,), int64
+        Buffer of the steps of the recording to which the first layers are applied; empty if to all.
+    index : Tensor of shape (L * B,), int64
+        Buffer of the rows at which windows are gathered, time first.
+    output, grad : Tensor of shape (R, D)
+        Buffers of the output and of its gradient.
+    forward, backward : tuple of callable
+        In order.
+    gradients : tuple of (Parameter, Tensor)
+        The buffers that `backward` fills.
+    """
+
+    kept: Tensor
+    index: Tensor
+    output: Tensor
+    grad: Tensor
+    forward: tuple[Operation, ...]
+    backward: tuple[Operation, ...]
+    gradients: tuple[tuple[nn.Parameter, Tensor], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A compiled encoder.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    parameters : tuple of Parameter
+        In the order of the model; their memory must stay where it is.
+    arena : Arena
+    plans : dict
+        Those laid out so far, by what they run over.
+    """
+
+    layers: tuple[Layer, ...]
+    parameters: tuple[nn.Parameter, ...]
+    arena: Arena
+    plans: dict[Any, Plan] = field(default_factory=dict)
+
+    def plan(self, source: Tensor, kept: int, depth: int, width: int, batch: int) -> Plan:
+        """Return the plan of a pass over `source`, which has to stay where it is.
+
+        Parameters
+        ----------
+        source : Tensor of shape (T, N)
+        kept : int
+            How many steps of it the first layers are applied to; 0 for all, as they lie.
+        depth : int
+            Layers that are applied before windows are gathered.
+        width : int
+            Rows of each window at that depth.
+        batch : int
+            Windows.
+        """
+        key = (source.data_ptr(), len(source), kept, depth, width, batch)
+        if key not in self.plans:
+            self.plans[key] = self._laid_out(source, kept, depth, width, batch)
+        return self.plans[key]
+
+    def _laid_out(self, source: Tensor, kept: int, depth: int, width: int, batch: int) -> Plan:
+        arena, gradients = self.arena, Gradients()
+        arena.reset()
+        below, above = self.layers[:depth], self.layers[depth:]
+        steps = torch.empty(kept, dtype=torch.int64, device=source.device)
+        packing: list[Operation] = []
+        if kept:
+            packed = arena.take(kept, source.shape[1])
+            packing = [partial(torch.index_select, source, 0, steps, out=packed)]
+            source = packed
+        wide, forward, back_below = chain(below, source, 1, Need.NONE, arena, gradients)
+        index = torch.empty(width * batch, dtype=torch.int64, device=source.device)
+        rows = arena.take(len(index), wide.shape[1])
+        forward.append(partial(torch.index_select, wide, 0, index, out=rows))
+        need = Need.REUSE if below else Need.NONE
+        output, more, back_above = chain(above, rows, batch, need, arena, gradients)
+        grad = arena.take(*output.shape)
+        rows_grad, backward = back_above(grad)
+        if below:
+            wide_grad = arena.take(*wide.shape) if below[-1].keeps_output else wide
+            backward += [wide_grad.zero_, partial(wide_grad.index_add_, 0, index, rows_grad)]
+            backward += back_below(wide_grad)[1]
+        return Plan(
+            steps,
+            index,
+            output,
+            grad,
+            (*packing, *forward, *more),
+            tuple(backward),
+            tuple(gradients.items()),
+        )
+
+
+def apply_network(
+    network: Network,
+    source: Tensor,
+    first: Tensor,
+    depth: int,
+    width: int,
+    kept: Tensor | None = None,
+) -> tuple[Tensor, Callable[[Tensor], None]]:
+    """Apply a network to windows.
+
+    Parameters
+    ----------
+    network : Network
+        Its buffers serve one pass at a time: pull back before the next `apply_network`.
+    source : Tensor of shape (T, N)
+        Of the network's dtype.
+    first : Tensor of shape (B,), int64
+        First step of each window, counted among those kept.
+    depth : int
+        Layers applied before windows are gathered; from 0 to all.
+    width : int
+        Steps of each window as it enters the network.
+    kept : Tensor of shape (K,), int64, optional
+        Those layers are applied to these steps alone, as if they were a sequence; to all of
+        `source` if not given. What straddles a jump in them belongs to no window.
+
+    Returns
+    -------
+    output : Tensor of shape (B, D)
+        Of the parameters' dtype; its memory may serve the next pass.
+    pull_back : callable
+        Takes the gradient of `output`, and sets (not: adds to) those of the parameters.
+    """
+    width -= reach(network.layers[:depth])
+    plan = network.plan(source, 0 if kept is None else len(kept), depth, width, len(first))
+    if kept is not None:
+        plan.kept.copy_(kept)
+    torch.add(first, torch.arange(width)[:, None], out=plan.index.view(width, -1))
+    for operation in plan.forward:
+        operation()
+
+    def pull_back(grad: Tensor) -> None:
+        plan.grad.copy_(grad)
+        for operation in plan.backward:
+            operation()
+        for parameter, value in plan.gradients:
+            parameter.grad = value
+
+    return plan.output.to(network.parameters[0].dtype), pull_back
+
+
+def reach(layers: Sequence[Layer]) -> int:
+    """Count the steps by which layers shorten a sequence."""
+    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
+    return sum(each.taps - 1 for each in inner if isinstance(each, Convolution))
