@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.encoding import Encoder, receptive_field
+from grevy.encoding import Encoder, Layout, receptive_field
 from grevy.layers import compile_network
 from grevy.recording import continuous, make_recording
 from grevy.sampling import SamplingPlan, make_sampler
@@ -23,6 +23,7 @@ from grevy.training import Training, batches, run
 
 STEPS = 50
 LENGTH = 90
+WINDOWS = Layout(0, LENGTH)
 CRITERIA = {
     ("cosine", False): cebra.models.FixedCosineInfoNCE,
     ("euclidean", False): cebra.models.FixedEuclideanInfoNCE,
@@ -43,7 +44,14 @@ def make_recordings(n_sessions):
 
 
 def make_halves(
-    architecture, distance, learnable, hybrid, n_sessions, dtype, depth=0, compiled=False
+    architecture,
+    distance,
+    learnable,
+    hybrid,
+    n_sessions,
+    dtype,
+    layout=WINDOWS,
+    compiled=False,
 ):
     """Our `Training` and `cebra`'s solver, over copies of the same model and criterion."""
     recordings = make_recordings(n_sessions)
@@ -78,7 +86,7 @@ def make_halves(
     applied = tuple(ours) if n_sessions > 1 else (ours,)
     networks = tuple(compile_network(m) if compiled else None for m in applied)
     assert not (compiled and None in networks)
-    encoder = Encoder(applied, networks, neural, starts, left, right, (depth,) * n_sessions)
+    encoder = Encoder(applied, networks, neural, starts, left, right, (layout,) * n_sessions)
     training = Training(
         encoder, sampler, ours_criterion, adam(ours, ours_criterion), distance, seed=5
     )
@@ -201,17 +209,23 @@ def test_and_in_float32_within_its_rounding(distance, hybrid, n_sessions):
     assert_same_training(*halves, tolerance=2e-3, shifts=distance == "euclidean")
 
 
-FORMS = [(1, False), (0, True), (2, True), (5, True)]
+FORMS = [
+    (Layout(1, LENGTH), False),
+    (WINDOWS, True),
+    (Layout(2, LENGTH), True),
+    (Layout(5, LENGTH), True),
+    (Layout(3, LENGTH - 5), True),  # packed, where a batch leaves five steps out
+]
 
 
-@pytest.mark.parametrize(("depth", "compiled"), FORMS)
+@pytest.mark.parametrize(("layout", "compiled"), FORMS)
 @pytest.mark.parametrize("architecture", ["offset5-model", "offset10-model-mse", "offset36-model"])
 @pytest.mark.parametrize(("hybrid", "n_sessions"), MODES)
 def test_every_way_of_applying_a_model_trains_the_same(
-    architecture, hybrid, n_sessions, depth, compiled
+    architecture, hybrid, n_sessions, layout, compiled
 ):
     distance = "euclidean" if architecture.endswith("mse") else "cosine"
     halves = make_halves(
-        architecture, distance, False, hybrid, n_sessions, torch.float64, depth, compiled
+        architecture, distance, False, hybrid, n_sessions, torch.float64, layout, compiled
     )
     assert_same_training(*halves, tolerance=1e-7, steps=15)
