@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 import grevy
-from grevy.assessment import assess, embed_recordings, join_recordings, training_parts
+from grevy.assessment import (
+    assess,
+    embed_recordings,
+    holdout_split,
+    join_recordings,
+    settle_seed,
+    training_parts,
+)
+from grevy.checkpoint import Checkpoints
 from grevy.config import make_config
 from grevy.errors import GrevyError
-from grevy.experiment import holdout_split, make_model, train
+from grevy.experiment import make_model, train
 from grevy.recording import circular, continuous, discrete, make_recording
 
 SETTINGS = {
@@ -41,7 +49,7 @@ def made(length=500, kind="continuous", seed=0, neurons=6):
 def assessed(recordings, **settings):
     config = make_config({**SETTINGS, **settings})
     model = make_model(config, verbose=False)
-    split = holdout_split(model, recordings, config.holdout)
+    split = holdout_split(model, recordings, config.holdout, config.split)
     told = []
     config = train(model, recordings, split, config, None, False, told.append)
     embedding = embed_recordings(model, recordings)
@@ -96,6 +104,55 @@ def test_two_recordings_have_everything_but_baselines():
     assert len(found.metrics["consistency"]["r2"]) == 2
     assert "baselines" in found.metrics["note"]
     assert np.isfinite(found.metrics["goodness_of_fit_heldout_bits"])
+
+
+def test_whole_segments_are_held_out_and_nothing_of_them_leaks():
+    trials = np.stack([np.arange(0, 500, 25), np.arange(25, 525, 25)], axis=1)
+    recording = dataclasses.replace(made(), segments=trials)
+    clean, model, split, _ = assessed([recording], split="segments", nulls=20)
+    owner = np.arange(500) // 25
+    assert not set(owner[split.train]) & set(owner[split.test])
+    assert len(split.train) + len(split.test) == 500
+    held = clean.metrics["holdout"]
+    assert held == {
+        "split": "segments", "train_steps": 400, "test_steps": 100, "test_segments": 4,
+    }  # fmt: skip
+    assert np.isfinite(clean.metrics["goodness_of_fit_heldout_bits"])
+    neural, values = recording.neural.copy(), recording.labels[0].values.copy()
+    neural[split.test] += 50
+    values[split.test] += 1000
+    label = dataclasses.replace(recording.labels[0], values=values)
+    planted = dataclasses.replace(recording, neural=neural, labels=(label,))
+    found, other, _, _ = assessed([planted], split="segments", nulls=0)
+    assert model.solver_.history == other.solver_.history
+    one, two = (f.metrics["scores"]["place"]["blocked"]["embedding"] for f in (clean, found))
+    assert one["decoder"] == two["decoder"]
+    assert one["train_r2"] == pytest.approx(two["train_r2"], abs=1e-6)
+    assert one["test_r2"] != two["test_r2"]
+
+
+class TestSettledSeed:
+    config = make_config({**SETTINGS, "seed": None, "split": "segments"})
+
+    def test_only_where_it_decides_what_is_held_out(self):
+        blocks = make_config({**SETTINGS, "seed": None})
+        assert settle_seed(blocks, None, False) is blocks
+        given = make_config({**SETTINGS, "split": "segments"})
+        assert settle_seed(given, None, False) is given
+
+    def test_a_new_one(self):
+        seeds = {settle_seed(self.config, None, False).seed for _ in range(3)}
+        assert len(seeds) == 3
+        assert None not in seeds
+
+    def test_that_of_the_training_to_go_on_with(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path)
+        recording = dataclasses.replace(made(), segments=np.array([[0, 250], [250, 500]]))
+        model = make_model(make_config(SETTINGS), verbose=False).fit(recording)
+        model.save(checkpoints.path(60))
+        checkpoints.path(80).write_bytes(b"cut off")
+        assert settle_seed(self.config, checkpoints, True).seed == 3
+        assert settle_seed(self.config, checkpoints, False).seed != 3
 
 
 def test_training_validation_and_test_stay_apart():

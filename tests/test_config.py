@@ -52,6 +52,7 @@ anything = {
     "hybrid": st.booleans(),
     "seed": st.none() | st.integers(0, 2**64),
     "holdout": st.floats(0, 1, exclude_max=True),
+    "split": st.sampled_from(["blocks", "segments"]),
     "validation": st.floats(0, 1, exclude_max=True),
     "patience": st.none(),  # a number needs validation; see the next test
     "nulls": st.just(0) | st.integers(19, 1000),
@@ -104,6 +105,7 @@ def test_no_setting_is_left_out_above():
         ({"prior": "flat"}, ["--prior is 'flat'", "'uniform'"]),
         ({"holdout": 1}, ["--holdout is 1", "less than 1"]),
         ({"holdout": -0.1}, ["--holdout is -0.1"]),
+        ({"split": "trials"}, ["--split is 'trials'", "'blocks' or 'segments'"]),
         ({"validation": 1.0}, ["--validation is 1.0", "less than 1"]),
         ({"patience": 0, "validation": 0.1}, ["--patience is 0"]),
         ({"patience": 3}, ["--patience needs --validation"]),

@@ -79,6 +79,7 @@ class TestEvaluate:
             "train_r2", "test_r2", "prediction_r2", "scores", "leaky", "holdout",
         }  # fmt: skip
         assert metrics["holdout"] == {
+            "split": "blocks",
             "train_steps": len(SPLIT.train),
             "test_steps": len(SPLIT.test),
         }

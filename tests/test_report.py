@@ -742,6 +742,25 @@ SETTINGS = [
 ]
 
 
+class TestWhatIsHeldOut:
+    @pytest.fixture(params=["blocks", "segments"])
+    def page(self, request, run):
+        held = {"split": request.param, "train_steps": 240, "test_steps": 60, "test_segments": 3}
+        return request.param, Page(report_html(changed(run, holdout=held))).words
+
+    def test_every_word_of_it_fits(self, page):
+        kind, text = page
+        where = {"blocks": "held-out time", "segments": "held-out segments"}
+        assert f"on {where[kind]}" in text
+        assert f"over {where[kind]}" in text
+        other = where["blocks" if kind == "segments" else "segments"]
+        assert f"on {other}" not in text
+        assert ("60 steps in 3 whole segments" in text) == (kind == "segments")
+        assert ("60 steps in blocks" in text) == (kind == "blocks")
+        assert ("3 whole segments, drawn at random" in text) == (kind == "segments")
+        assert ("in contiguous stretches" in text) == (kind == "blocks")
+
+
 class TestMethods:
     @pytest.mark.parametrize("settings", SETTINGS)
     def test_the_command_asks_for_the_same_run(self, settings, monkeypatch):

@@ -1,16 +1,19 @@
 """A trained model assessed on the recordings it was made for: scores, nulls, other seeds."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grevy.config import RunConfig
+from grevy.checkpoint import Checkpoints
+from grevy.config import RunConfig, SplitKind
 from grevy.errors import GrevyError
 from grevy.evaluation import Evaluation, consistency_metrics, evaluate, goodness_metrics, restricted
 from grevy.fit_quality import consistency
-from grevy.recording import Array, Label, Recording
+from grevy.holdout import hold_out
+from grevy.recording import Array, IntArray, Label, Recording
 from grevy.splits import Split, blocked_split, training_segments
 
 if TYPE_CHECKING:
@@ -80,6 +83,70 @@ def training_gap(model: "CEBRA") -> int:
     return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
 
 
+def settle_seed(config: RunConfig, checkpoints: Checkpoints | None, resume: bool) -> RunConfig:
+    """Settle the seed where it decides what is held out: that of a training to go on with, or new.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Returned as it is if it has a seed, or holds out what no seed decides.
+    checkpoints : Checkpoints or None
+    resume : bool
+        Whether the training goes on from the newest usable checkpoint.
+    """
+    if config.seed is not None or config.split == "blocks":
+        return config
+    from grevy.estimator import CEBRA
+
+    for path in checkpoints.newest() if checkpoints is not None and resume else ():
+        try:
+            return config.model_copy(update={"seed": CEBRA.load(path, map_location="cpu").seed_})
+        except GrevyError:
+            continue  # damaged; training too goes on from the one before
+    return config.model_copy(update={"seed": secrets.randbits(32)})
+
+
+def holdout_split(
+    model: "CEBRA", recordings: Sequence[Recording], holdout: float, split: SplitKind = "blocks"
+) -> Split | None:
+    """Set time aside: blocks kept from training by receptive field and time offset, or segments.
+
+    Parameters
+    ----------
+    model : CEBRA
+        Its seed decides which segments are held out.
+    recordings : sequence of Recording
+    holdout : float
+        Fraction of the time steps inside segments; 0 for none.
+    split : {"blocks", "segments"}
+
+    Returns
+    -------
+    Split or None
+        Over the common time axis of all recordings; None if nothing is held out.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short, or has but one segment to hold out by segments.
+    """
+    if not holdout:
+        return None
+    return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
+
+
+def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
+    """Return each recording's segments on the time axis on which recordings lie end to end."""
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    return [each.segments + start for each, start in zip(recordings, starts, strict=False)]
+
+
+def _seed(model: "CEBRA") -> int:
+    """Return the seed of a model, trained or not; settled beforehand where it matters."""
+    seed = getattr(model, "seed_", model.seed)
+    return 0 if seed is None else int(seed)
+
+
 def training_parts(
     model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
 ) -> "tuple[list[Recording], Validation | None]":
@@ -115,16 +182,14 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
     from grevy.sessions import align_labels
 
     aligned = align_labels(recordings)
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
     labels = [
         replace(column[0], values=np.concatenate([label.values for label in column]))
         for column in zip(*(recording.labels for recording in aligned), strict=True)
     ]
-    segments = [r.segments + start for r, start in zip(recordings, starts, strict=False)]
     return Recording(
-        neural=np.zeros((int(starts[-1]), 0), np.float32),
+        neural=np.zeros((sum(len(recording) for recording in recordings), 0), np.float32),
         labels=tuple(labels),
-        segments=np.concatenate(segments),
+        segments=np.concatenate(laid_out(recordings)),
         sampling_rate=recordings[0].sampling_rate,
         source=recordings[0].source,
     )

@@ -134,8 +134,9 @@ def run(
     prior: Annotated[str | None, _sampling("empirical or uniform over classes.")] = None,
     num_negatives: Annotated[int | None, _sampling("Default: the batch size.")] = None,
     hybrid: Annotated[bool | None, _sampling("Add a loss in time to the label's.")] = None,
-    holdout: Annotated[
-        float | None, _evaluation("Fraction of time held out in blocks. Default 0.2.")
+    holdout: Annotated[float | None, _evaluation("Fraction of time held out. Default 0.2.")] = None,
+    split: Annotated[
+        str | None, _evaluation("blocks of time (default), or whole segments: trials.")
     ] = None,
     nulls: Annotated[
         int | None, _evaluation("How often labels are moved in time to see chance. Default 50.")
@@ -314,6 +315,9 @@ def evaluate(
     holdout: Annotated[
         float | None, _evaluation("Fraction of time held out. Default: the run's, or 0.2.")
     ] = None,
+    split: Annotated[
+        str | None, _evaluation("What is held out. Default: the run's, or blocks.")
+    ] = None,
     gap: Annotated[
         int, _evaluation("Steps between training and test, for an .npy file.", min=0)
     ] = 0,
@@ -327,8 +331,9 @@ def evaluate(
         from grevy.summary import describe_metrics
 
         request = EvaluationRequest(
-            target, data, neural, tuple(label or ()), segments, trust, holdout, gap, nulls, seed
-        )
+            target, data, neural, tuple(label or ()), segments, trust, holdout, split, gap, nulls,
+            seed,
+        )  # fmt: skip
         metrics = evaluate_target(request, _notify)
         print(json.dumps(metrics, indent=2) if json_ else "\n".join(describe_metrics(metrics)))
 

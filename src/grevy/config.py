@@ -21,6 +21,8 @@ _INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
 FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
 
 
+SplitKind = Literal["blocks", "segments"]
+
 # With fewer, no p is below 0.05.
 FEWEST_NULLS = 19
 
@@ -58,6 +60,7 @@ class RunConfig(BaseModel):
     hybrid: bool = False
     seed: int | None = Field(None, ge=0)
     holdout: float = Field(0.2, ge=0, lt=1)
+    split: SplitKind = "blocks"
     validation: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
     nulls: int = Field(50, ge=0)

@@ -33,11 +33,12 @@ def summarise(
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
     lines = []
+    where = f"held-out {metrics.get('holdout', {}).get('split', 'blocks')}"
     if "goodness_of_fit_bits" in metrics:
         lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
     if "goodness_of_fit_heldout_bits" in metrics:
         bits = metrics["goodness_of_fit_heldout_bits"]
-        lines.append(f"goodness of fit, held-out blocks: {bits:.3f} bits")
+        lines.append(f"goodness of fit, {where}: {bits:.3f} bits")
     if "train_r2" in metrics:
         lines.append(
             f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
@@ -49,7 +50,7 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"{name} ({scores['kind']})")
         lines.append(f"  random split: {_line(scores['random'])}")
         for what, values in scores.get("blocked", {}).items():
-            lines.append(f"  held-out blocks, {what}: {_line(values)}")
+            lines.append(f"  {where}, {what}: {_line(values)}")
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
     if "mean" in metrics.get("consistency", {}):

@@ -170,7 +170,7 @@ def prepare(
     if split is None:
         split = blocked_split(runs, holdout, gap)
     check_rows(split.train, split.test, len(values))
-    split = Split(_sorted(split.train), _sorted(split.test))
+    split = Split(_sorted(split.train), _sorted(split.test), split.by_segment)
     shared = np.intersect1d(split.train, split.test, assume_unique=True)
     if len(shared):
         raise GrevyError(
@@ -197,7 +197,8 @@ def decode(
     """Read a label from an embedding by a decoder that has seen the training steps alone.
 
     The decoder and its setting are chosen by time-blocked folds inside the training, with the same
-    gap, for the statistic that `Decoding.statistic` names. Candidates are ridge regression
+    gap (by folds of whole segments, where `split` holds out whole segments), for the statistic
+    that `Decoding.statistic` names. Candidates are ridge regression
     (continuous labels; circular ones through cosine and sine) or logistic regression (discrete
     ones), and the k nearest neighbours (mean, circular mean, or vote), each with a few settings.
     Classes have the same say whatever their number. The training is too short for inner folds

@@ -65,7 +65,9 @@ class Evaluation:
           ``chance``, each with its scores, the ``decoder`` and (but for chance) ``intervals``;
           ``null``, as in `grevy.fit_quality.NullTest`;
         - ``leaky``: for each label, whether the random split leaks;
-        - ``latent_r2``, ``holdout``, ``note``, where there is something to say.
+        - ``holdout``, if steps were held out: ``split`` (blocks or segments), ``train_steps``,
+          ``test_steps`` and, of segments, ``test_segments``;
+        - ``latent_r2``, ``note``, where there is something to say.
     decoded : dict of str to Decoded
         For each label, if steps were held out.
     """
@@ -164,7 +166,7 @@ def evaluate(
         **_latent(values, whole, split, inside),
     }
     if split is not None:
-        metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
+        metrics["holdout"] = _held_out(split, whole.segments)
     if notes:
         metrics["note"] = " ".join(notes)
     return Evaluation(metrics, decoded)
@@ -202,6 +204,15 @@ def _filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
     filled = np.zeros_like(embedding)
     filled[inside] = checked_embedding(embedding[inside])
     return filled
+
+
+def _held_out(split: Split, segments: IntArray) -> dict[str, Any]:
+    """Count what is held out, and say whether it is blocks of time or whole segments."""
+    counts = {"train_steps": len(split.train), "test_steps": len(split.test)}
+    if not split.by_segment:
+        return {"split": "blocks", **counts}
+    tested = np.isin(segments[:, 0], split.test).sum()
+    return {"split": "segments", **counts, "test_segments": int(tested)}
 
 
 def _random_split(inside: IntArray) -> Split:

@@ -82,14 +82,14 @@ def _over_time(
         for trace in _stretch_traces(label, decoded, part, rate, {"stretch": i, "dimension": j})
     ]
     own = result.held_out.get("embedding")
-    alternative = f"True and decoded {short(label.name, 60)} over held-out time."
+    alternative = f"True and decoded {short(label.name, 60)} over {result.where}."
     if own:
         alternative += f" {result.measure.name} {result.say_main(own.value)}."
     cropped = any(part != kept for part, kept in zip(cut, shown, strict=True))
     caption = f"The middle {thousands(longest)} steps of each stretch." if cropped else ""
     title = "time (s)" if rate else "time (steps)"
     return Chart(
-        f"decoded-{place}", "Decoded against true, over held-out time", alternative, caption,
+        f"decoded-{place}", "Decoded against true, over " + result.where, alternative, caption,
         traces, layout({"title": title}, _value_axis(label), showlegend=True),
         choices={
             "stretch": [_stretch_name(i, decoded.steps[part], rate) for i, part in enumerate(cut)],

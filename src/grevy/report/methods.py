@@ -145,11 +145,17 @@ def _hold_out(run: ArchivedRun) -> str:
     held = run.metrics.get("holdout")
     if not isinstance(held, dict):
         return "No time was held out from the training."
+    steps = plural(int(held.get("test_steps", 0)), "time step")
+    if held.get("split") == "segments":
+        whole = plural(int(held.get("test_segments", 0)), "whole segment")
+        return (
+            f"Held out from the encoder, the scaling and the decoders were {whole}, drawn at "
+            f"random: {steps}, beside {thousands(int(held.get('train_steps', 0)))} training steps."
+        )
     return (
-        f"Held out from the encoder, the scaling and the decoders were "
-        f"{plural(int(held.get('test_steps', 0)), 'time step')} in contiguous stretches, kept "
-        f"apart from the {thousands(int(held.get('train_steps', 0)))} training steps by at least "
-        f"the encoder's receptive field and the longest time offset."
+        f"Held out from the encoder, the scaling and the decoders were {steps} in contiguous "
+        f"stretches, kept apart from the {thousands(int(held.get('train_steps', 0)))} training "
+        f"steps by at least the encoder's receptive field and the longest time offset."
     )
 
 

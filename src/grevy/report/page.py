@@ -17,7 +17,13 @@ from grevy.report.decoded import decoded_charts
 from grevy.report.evidence import baseline_chart, consistency_chart, loss_chart, null_chart
 from grevy.report.methods import bibtex, command, methods
 from grevy.report.packing import script_json
-from grevy.report.results import IN_UNITS, NAMES, LabelResult, label_results
+from grevy.report.results import (
+    IN_UNITS,
+    NAMES,
+    LabelResult,
+    held_out_words,
+    label_results,
+)
 from grevy.report.space import space_data
 from grevy.report.verdict import latent_sentence, run_verdicts
 from grevy.report.wording import NOTHING, duration, number, plural
@@ -157,7 +163,8 @@ def _per_dimension(result: LabelResult) -> str:
 def _bits(run: ArchivedRun) -> list[tuple[str, str]]:
     """Say the goodness of fit, in bits below chance, in training and on held-out time."""
     said = []
-    for key, where in (("", "at the end of training"), ("_heldout", "on held-out time")):
+    held_out = f"on {held_out_words(run.metrics)}"
+    for key, where in (("", "at the end of training"), ("_heldout", held_out)):
         bits = run.metrics.get(f"goodness_of_fit{key}_bits")
         error = run.metrics.get(f"goodness_of_fit{key}_error")
         if isinstance(bits, int | float):
@@ -196,6 +203,10 @@ def _about(run: ArchivedRun) -> dict[str, Any]:
 def _facts(run: ArchivedRun) -> list[tuple[str, str]]:
     held = run.metrics.get("holdout")
     test = f"{plural(int(held['test_steps']), 'step')}" if isinstance(held, dict) else "nothing"
+    if isinstance(held, dict) and held.get("split") == "segments":
+        test += f" in {plural(int(held.get('test_segments', 0)), 'whole segment')}"
+    elif isinstance(held, dict):
+        test += " in blocks"
     steps = len(run.embedding)
     lasting = f", {duration(steps / run.sampling_rate)}" if run.sampling_rate else ""
     neurons = {int(each["neurons"]) for each in run.manifest.get("data", [])}

@@ -111,6 +111,8 @@ class LabelResult:
     null : Null or None
     leaky : bool
         Whether the random split may flatter; True where it is not known.
+    where : str
+        What the score is of, in words: see `held_out_words`.
     tables : dict
         All scores as archived: ``random`` and ``blocked``.
     """
@@ -124,6 +126,7 @@ class LabelResult:
     archived_chance: float
     null: Null | None
     leaky: bool
+    where: str
     tables: dict[str, Any]
 
     def say(self, key: str, value: float | None) -> str:
@@ -149,15 +152,23 @@ class LabelResult:
 def label_results(run: ArchivedRun) -> list[LabelResult]:
     """Take the scores of every label out of a run's metrics."""
     known = {label.name: label for label in run.labels}
-    leaky = _mapping(run.metrics.get("leaky"))
+    leaky, where = _mapping(run.metrics.get("leaky")), held_out_words(run.metrics)
     return [
-        _label_result(str(name), scores, known.get(str(name)), leaky.get(str(name), True))
+        _label_result(str(name), scores, known.get(str(name)), leaky.get(str(name), True), where)
         for name, scores in _mapping(run.metrics.get("scores")).items()
         if _mapping(scores).get("kind") in MEASURES
     ]
 
 
-def _label_result(name: str, scores: Any, label: Label | None, leaky: Any) -> LabelResult:
+def held_out_words(metrics: Mapping[str, Any]) -> str:
+    """Say what a run held out: blocks of time, or whole segments."""
+    by_segment = _mapping(metrics.get("holdout")).get("split") == "segments"
+    return "held-out segments" if by_segment else "held-out time"
+
+
+def _label_result(
+    name: str, scores: Any, label: Label | None, leaky: Any, where: str
+) -> LabelResult:
     kind = str(scores["kind"])
     measure = MEASURES[kind]
     blocked = _mapping(scores.get("blocked"))
@@ -171,7 +182,7 @@ def _label_result(name: str, scores: Any, label: Label | None, leaky: Any) -> La
         name, kind, angle_unit(label.period) if label and kind == "circular" else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         measure, held_out, max(chance, 0.0), chance,
-        _null(_mapping(scores.get("null"))), leaky is not False, dict(scores),
+        _null(_mapping(scores.get("null"))), leaky is not False, where, dict(scores),
     )  # fmt: skip
 
 

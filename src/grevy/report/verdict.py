@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grevy.figures.scene import short
-from grevy.report.results import LabelResult, Null
+from grevy.report.results import LabelResult, Null, held_out_words
 from grevy.report.wording import INTERVAL, number, plural, probability, score
 
 SIGNIFICANT = 0.05
@@ -89,7 +89,7 @@ def _numbers(result: LabelResult, finding: Finding) -> str:
             "the embedding was scored only on time steps picked at random from the time it was "
             "trained on, which a label that changes slowly passes without any relation to the data."
         )
-    parts = [f"{result.measure.name} {result.say_main(own.value)} on held-out time"]
+    parts = [f"{result.measure.name} {result.say_main(own.value)} on {result.where}"]
     if own.interval:
         parts[0] += f" ({INTERVAL} {result.say_interval(own.interval)})"
     parts.append(_against_chance(result))
@@ -136,7 +136,7 @@ def _what_is_missing(null: Null | None) -> str:
 def unlabelled_verdict(metrics: dict[str, Any]) -> Verdict:
     """Say what there is to say about a run without labels."""
     bits = metrics.get("goodness_of_fit_heldout_bits")
-    where = "held-out time"
+    where = held_out_words(metrics)
     if not isinstance(bits, int | float):
         bits, where = metrics.get("goodness_of_fit_bits"), "the time it was trained on"
     told = "Nothing was decoded, so nothing is shown about behaviour."
