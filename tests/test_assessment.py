@@ -1,6 +1,7 @@
 """A run assessed: other seeds, nulls with retraining, validation, and no leak from end to end."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import grevy
 from grevy.assessment import (
     assess,
     embed_recordings,
+    fold_splits,
     holdout_split,
     join_recordings,
     settle_seed,
@@ -16,7 +18,9 @@ from grevy.assessment import (
 )
 from grevy.checkpoint import Checkpoints
 from grevy.config import make_config
+from grevy.decoding import pool
 from grevy.errors import GrevyError
+from grevy.estimator import CEBRA
 from grevy.experiment import make_model, train
 from grevy.recording import circular, continuous, discrete, make_recording
 
@@ -153,6 +157,92 @@ class TestSettledSeed:
         checkpoints.path(80).write_bytes(b"cut off")
         assert settle_seed(self.config, checkpoints, True).seed == 3
         assert settle_seed(self.config, checkpoints, False).seed != 3
+
+
+class TestFolds:
+    @pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
+    def test_every_step_is_tested_once(self, kind):
+        found, _, _, told = assessed([made(kind=kind)], folds=3)
+        folds = found.metrics["folds"]["place"]
+        assert json.loads(json.dumps(folds, allow_nan=False)) == folds
+        score = {
+            "continuous": "test_r2", "circular": "mean_error", "discrete": "balanced_accuracy",
+        }[kind]  # fmt: skip
+        assert folds["score"] == score
+        assert folds["test_steps"] == [167, 166, 167]
+        assert folds["mean"] == pytest.approx(np.mean(folds["values"]))
+        pooled = folds["pooled"]
+        low, high = pooled["intervals"][score]
+        assert low < pooled[score] < high
+        assert min(folds["values"]) < pooled[score] < max(folds["values"])
+        if kind == "discrete":
+            assert np.sum(pooled["confusion"]["counts"]) == 500
+        assert any("3 times more" in line for line in told)
+
+    def test_the_run_itself_stays_as_it_was(self):
+        plain, one, *_ = assessed([made()], nulls=20)
+        folded, other, *_ = assessed([made()], nulls=20, folds=2)
+        assert one.solver_.history == other.solver_.history
+        metrics = {**folded.metrics}
+        del metrics["folds"]
+        assert metrics == plain.metrics
+
+    def test_two_recordings(self):
+        recordings = [made(seed=0), made(seed=1, neurons=4)]
+        found, *_ = assessed(recordings, folds=2)
+        assert found.metrics["folds"]["place"]["test_steps"] == [500, 500]
+
+    @pytest.mark.parametrize("split", ["blocks", "segments"])
+    def test_a_fold_moves_nothing_but_its_own_scores(self, split, monkeypatch):
+        """Absurd data in a fold's test steps: its encoder and its decoder stay as they were."""
+        trials = np.stack([np.arange(0, 500, 50), np.arange(50, 550, 50)], axis=1)
+        recording = dataclasses.replace(made(), segments=trials)
+        config = make_config({**SETTINGS, "folds": 3, "split": split})
+        model = make_model(config, verbose=False)
+        fold = fold_splits(model, [recording], config)[1]
+        gone = np.setdiff1d(np.arange(500), fold.train)
+        neural, values = recording.neural.copy(), recording.labels[0].values.copy()
+        neural[fold.test] += 50
+        values[gone] += 1000
+        label = dataclasses.replace(recording.labels[0], values=values)
+        planted = dataclasses.replace(recording, neural=neural, labels=(label,))
+        histories, kept, folded = [], [], []
+        fit = CEBRA.fit
+
+        def watched(self, *given, **named):
+            fitted = fit(self, *given, **named)
+            histories.append(list(fitted.solver_.history))
+            return fitted
+
+        def watched_pool(label, readings, *given):
+            found = pool(label, readings, *given)
+            kept.append(found.folds[1])
+            return found
+
+        monkeypatch.setattr(CEBRA, "fit", watched)
+        monkeypatch.setattr("grevy.evaluation.folds.pool", watched_pool)
+        for each in (recording, planted):
+            found, *_ = assessed([each], folds=3, split=split)
+            folded.append(found.metrics["folds"]["place"])
+        # Of each run: its own training, then one for each fold.
+        assert histories[2] == histories[6]
+        assert histories[1] != histories[5], "another fold trains on what was planted"
+        one, two = kept
+        assert one.decoder == two.decoder
+        assert one.scores.train_r2 == pytest.approx(two.scores.train_r2, abs=1e-6)
+        assert folded[0]["values"][1] == one.scores.test_r2 != two.scores.test_r2
+
+    def test_what_cannot_be_trained_leaves_the_run_whole(self):
+        found, *_ = assessed([made(length=120)], folds=40)
+        assert "folds" not in found.metrics
+        assert "No folds: " in found.metrics["note"]
+        assert "scores" in found.metrics
+
+    def test_without_a_label_there_is_nothing_to_fold(self):
+        recording = dataclasses.replace(made(), labels=())
+        config = make_config({**SETTINGS, "folds": 3})
+        with pytest.raises(GrevyError, match="--folds 3: no label was given"):
+            fold_splits(make_model(config, verbose=False), [recording], config)
 
 
 def test_training_validation_and_test_stay_apart():

@@ -21,6 +21,7 @@ from archived_runs import (
     HOSTILE,
     MAIN,
     held_out,
+    made_folds,
     made_labels,
     made_metrics,
     made_scores,
@@ -35,7 +36,13 @@ from grevy.figures.heldout import confusion, error_by_value, middle, stretches, 
 from grevy.recording import circular, continuous, discrete, make_label
 from grevy.report import report_html, write_figures, write_report
 from grevy.report.decoded import decoded_charts
-from grevy.report.evidence import baseline_chart, chance_loss, loss_chart, null_chart
+from grevy.report.evidence import (
+    baseline_chart,
+    chance_loss,
+    folds_chart,
+    loss_chart,
+    null_chart,
+)
 from grevy.report.methods import bibtex, command, methods
 from grevy.report.packing import NOTHING, plain, quantised, script_json
 from grevy.report.page import score_table
@@ -740,6 +747,47 @@ SETTINGS = [
         "seed": 5,
     },
 ]
+
+
+class TestFolds:
+    folds = {  # noqa: RUF012
+        "velocity": made_folds("continuous", (0.6, -3.0, 0.75)),
+        "direction": made_folds("circular", (20.0, 30.0, 25.0)),
+        "odour": made_folds("discrete", np.linspace(0.5, 0.8, 20).tolist()),
+    }
+
+    def charts(self, run):
+        results = label_results(changed(run, folds=self.folds))
+        return [folds_chart(result, place) for place, result in enumerate(results)]
+
+    def test_each_is_drawn_with_its_mean(self, run):
+        velocity, direction, odour = self.charts(run)
+        assert velocity.traces[1]["y"] == [0.6, -0.5, 0.75]
+        assert velocity.traces[1]["text"] == ["0.60", "▾ \N{MINUS SIGN}3.00", "0.75"]
+        assert direction.traces[0]["y"] == [25.0, 25.0]
+        assert "25.0 degrees" in direction.caption
+        assert odour.traces[1]["mode"] == "markers", "too many for a number each"
+        assert len(odour.traces[1]["y"]) == 20
+        for chart in (velocity, direction, odour):
+            low, high = chart.layout["yaxis"]["range"]
+            assert all(low < y < high for trace in chart.traces for y in trace["y"])
+
+    def test_the_page_says_so(self, run):
+        page = Page(report_html(changed(run, folds=self.folds)))
+        assert "Mean of 3 folds 25.0 degrees; all test steps together" in page.words
+        assert "In a 3-fold evaluation of contiguous stretches" in page.words
+        assert {"folds-0", "folds-1", "folds-2"} <= set(page.data("chart-data"))
+
+    @pytest.mark.parametrize(
+        "damaged",
+        [None, {}, {"velocity": []}, {"velocity": {"values": [], "mean": 1, "pooled": {}}},
+         {"velocity": {"values": [0.1, "x"], "mean": 0.1, "pooled": {"test_r2": 0.1}}},
+         {"velocity": {"values": [0.1], "mean": None, "pooled": {"test_r2": 0.1}}}],
+    )  # fmt: skip
+    def test_without_folds_there_is_none(self, run, damaged):
+        results = label_results(changed(run, folds=damaged))
+        assert [folds_chart(result, 0) for result in results] == [None] * 3
+        assert "fold evaluation" not in Page(report_html(changed(run, folds=damaged))).words
 
 
 class TestWhatIsHeldOut:

@@ -116,7 +116,11 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
         each = _segments_of_each(run)
         seed = settings.seed or 0
         split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
-    kept = ("goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error")
+    # What takes other trainings, or the model, is the run's own.
+    kept = (
+        "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
+        "folds", "consistency",
+    )  # fmt: skip
     found = evaluate(
         run.embedding, whole, split, neural,
         nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,

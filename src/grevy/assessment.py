@@ -10,9 +10,17 @@ import numpy as np
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, SplitKind
 from grevy.errors import GrevyError
-from grevy.evaluation import Evaluation, consistency_metrics, evaluate, goodness_metrics, restricted
+from grevy.evaluation import (
+    Evaluation,
+    consistency_metrics,
+    evaluate,
+    evaluate_folds,
+    fold_metrics,
+    goodness_metrics,
+    restricted,
+)
 from grevy.fit_quality import consistency
-from grevy.holdout import hold_out
+from grevy.holdout import cut_folds, hold_out
 from grevy.recording import Array, IntArray, Label, Recording
 from grevy.splits import Split, blocked_split, training_segments
 
@@ -40,14 +48,15 @@ def assess(
         Of all recordings, end to end.
     split : Split or None
     config : RunConfig
-        `nulls`, `null_retrain`, `seeds` and `distance` count here.
+        `nulls`, `null_retrain`, `seeds`, `folds`, `split` and `distance` count here.
     notify : callable
         Told of what takes long.
 
     Returns
     -------
     Evaluation
-        With the goodness of fit, and the validation loss and consistency where there are any.
+        With the goodness of fit, and the validation loss, the folds and the consistency where
+        there are any.
     """
     whole = join_recordings(recordings)
     seed = model.seed_ % 2**32
@@ -70,6 +79,9 @@ def assess(
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
+    if config.folds:
+        notify(f"training {config.folds} times more, each time without one fold")
+        metrics |= _folds(model, recordings, whole, config, metrics.get("note"))
     if config.seeds > 1:
         notify(f"training {config.seeds - 1} times more, with other seeds")
         metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
@@ -133,6 +145,32 @@ def holdout_split(
     if not holdout:
         return None
     return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
+
+
+def fold_splits(
+    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
+) -> tuple[Split, ...]:
+    """Cut the folds that a run asks for: blocks of time, or whole segments, as its `split` says.
+
+    Returns
+    -------
+    tuple of Split
+        Over the common time axis of all recordings; empty if no folds are asked for.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short or has too few segments, or there is no label to decode.
+    """
+    if not config.folds:
+        return ()
+    if not recordings[0].labels:
+        raise GrevyError(
+            f"--folds {config.folds}: no label was given, so there is nothing to decode in each "
+            f"fold. Name one with --label, or leave --folds out."
+        )
+    each, gap = laid_out(recordings), training_gap(model)
+    return cut_folds(each, config.split, config.folds, gap, _seed(model))
 
 
 def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
@@ -230,6 +268,32 @@ def _trainer_on_moved_labels(
         return _train_again(model, changed, split, config, model.seed_)
 
     return retrain
+
+
+def _folds(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    whole: Recording,
+    config: RunConfig,
+    note: str | None,
+) -> dict[str, Any]:
+    """Train for each fold, and decode what that training has not seen; say so if that fails."""
+
+    def embed(fold: Split) -> Array:
+        return _train_again(model, recordings, fold, config, model.seed_)
+
+    try:
+        found = evaluate_folds(
+            whole,
+            fold_splits(model, recordings, config),
+            embed,
+            seed=model.seed_ % 2**32,
+            gap=training_gap(model),
+            metric=config.distance,
+        )
+    except GrevyError as error:  # the run itself is whole, and took long
+        return {"note": " ".join(part for part in (note, f"No folds: {error}") if part)}
+    return {"folds": {name: fold_metrics(each) for name, each in found.items()}}
 
 
 def _consistency(

@@ -138,6 +138,9 @@ def run(
     split: Annotated[
         str | None, _evaluation("blocks of time (default), or whole segments: trials.")
     ] = None,
+    folds: Annotated[
+        int | None, _evaluation("Train anew for each of so many folds as well. Default 0: off.")
+    ] = None,
     nulls: Annotated[
         int | None, _evaluation("How often labels are moved in time to see chance. Default 50.")
     ] = None,

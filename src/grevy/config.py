@@ -61,6 +61,7 @@ class RunConfig(BaseModel):
     seed: int | None = Field(None, ge=0)
     holdout: float = Field(0.2, ge=0, lt=1)
     split: SplitKind = "blocks"
+    folds: int = Field(0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
     nulls: int = Field(50, ge=0)
@@ -93,6 +94,9 @@ class RunConfig(BaseModel):
             raise ValueError(f"--nulls is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
         if self.null_retrain and not (self.nulls and self.holdout):
             raise ValueError("--null-retrain needs --nulls and --holdout above 0")
+        if self.folds == 1 or (self.folds and not self.holdout):
+            needs = "at least 2, or 0" if self.holdout else "--holdout above 0 beside it"
+            raise ValueError(f"--folds is {self.folds}: give {needs}")
         if self.patience is not None and not self.validation:
             raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
         if self.dataset is not None and given:

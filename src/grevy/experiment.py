@@ -14,6 +14,7 @@ from grevy.archived import write_decoded, write_labels
 from grevy.assessment import (
     assess,
     embed_recordings,
+    fold_splits,
     holdout_split,
     join_recordings,
     settle_seed,
@@ -94,6 +95,7 @@ def run_experiment(
         config = settle_seed(config, checkpoints, resume)
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout, config.split)
+        fold_splits(model, recordings, config)  # too few steps for them are said before training
         notify(describe_data(recordings))
         config = train(model, recordings, split, config, checkpoints, resume, notify)
         embedding = embed_recordings(model, recordings)

@@ -51,6 +51,8 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"  random split: {_line(scores['random'])}")
         for what, values in scores.get("blocked", {}).items():
             lines.append(f"  {where}, {what}: {_line(values)}")
+        if name in metrics.get("folds", {}):
+            lines.append(f"  {_fold_line(metrics['folds'][name])}")
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
     if "mean" in metrics.get("consistency", {}):
@@ -82,6 +84,14 @@ def _line(scores: dict[str, Any]) -> str:
             low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
             parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
     return ", ".join(parts)
+
+
+def _fold_line(found: dict[str, Any]) -> str:
+    each = ", ".join(f"{value:.3f}" for value in found["values"])
+    return (
+        f"{len(found['values'])} folds, an encoder each: {_SHOWN[found['score']]} {each}; mean "
+        f"{found['mean']:.3f}; all together {_line(found['pooled'])}"
+    )
 
 
 def _null_line(null: dict[str, Any]) -> str:

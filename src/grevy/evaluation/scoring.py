@@ -18,7 +18,7 @@ from grevy.decoding import (
 from grevy.decoding.knn import Metric
 from grevy.decoding.scores import score
 from grevy.errors import Problems
-from grevy.evaluation.plain import null_metrics, plain_scores
+from grevy.evaluation.plain import decoding_metrics, null_metrics, plain_scores
 from grevy.fit_quality import UnmovableError
 from grevy.fit_quality.null import null_of_prepared
 from grevy.fit_quality.shifts import as_numbers, autocorrelation
@@ -130,7 +130,7 @@ def evaluate(
     """
     inside = fitting_positions(whole.segments, 0, 1)
     _check(embedding, whole, split, neural, inside)
-    values = _filled(embedding, inside)
+    values = filled(embedding, inside)
     settings: dict[str, Any] = {"segments": whole.segments, "seed": seed}
     at_random = prepare(values, _random_split(inside), metric=metric, **settings)
     scores: dict[str, Any] = {
@@ -154,7 +154,7 @@ def evaluate(
             scores[label.name]["blocked"] = blocked
             decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
         if nulls:
-            anew = None if retrain is None else lambda moved: ready(_filled(retrain(moved), inside))
+            anew = None if retrain is None else lambda moved: ready(filled(retrain(moved), inside))
             found, unmoved = _nulls(held_out, whole, nulls, gap, seed, anew)
             for name, null in found.items():
                 scores[name]["null"] = null
@@ -197,8 +197,20 @@ def _check(
     problems.raise_if_any()
 
 
-def _filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
-    """Return the embedding with 0 outside the segments, where nothing is read from it."""
+def filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
+    """Return the embedding with 0 outside the segments, where nothing is read from it.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+    inside : ndarray
+        The steps inside segments.
+
+    Raises
+    ------
+    GrevyError
+        If it is not finite there.
+    """
     if len(inside) == len(embedding):
         return checked_embedding(embedding)
     filled = np.zeros_like(embedding)
@@ -293,10 +305,7 @@ def _latent(
 
 def _scores(prepared: Prepared, label: Label, n_bootstrap: int) -> tuple[dict[str, Any], Decoding]:
     found = prepared.decode(label, n_bootstrap)
-    plain = {**plain_scores(found.scores), "decoder": found.decoder}
-    if n_bootstrap:
-        plain["intervals"] = {name: list(bounds) for name, bounds in found.intervals.items()}
-    return plain, found
+    return decoding_metrics(found), found
 
 
 def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:

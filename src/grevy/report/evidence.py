@@ -24,12 +24,14 @@ from grevy.report.charts import (
 )  # fmt: skip
 from grevy.report.results import NAMES, LabelResult
 from grevy.report.verdict import null_sentence
-from grevy.report.wording import number, score
+from grevy.report.wording import INTERVAL, number, score
 
 # An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
 LOWEST_R2 = -0.5
 MAX_LOSS_POINTS = 2_000
 MAX_MATRIX = 100
+# Of more folds only the dots are drawn, without their numbers.
+MAX_NAMED_FOLDS = 12
 
 
 def baseline_chart(result: LabelResult, place: int) -> Chart | None:
@@ -160,6 +162,49 @@ def null_histogram(values: FloatArray, observed: float) -> tuple[FloatArray, Flo
         low, high = low - reach, high + reach
     counts, edges = np.histogram(values, bins=n_bins, range=(low, high))
     return counts.astype(np.float64), edges
+
+
+def folds_chart(result: LabelResult, place: int) -> Chart | None:
+    """Draw the score of each fold of a K-fold evaluation, and their mean."""
+    folds = result.folds
+    if folds is None:
+        return None
+    count, key = len(folds.values), result.measure.key
+    lowest = LOWEST_R2 if result.kind == "continuous" else -math.inf
+    drawn, mean = np.maximum(folds.values, lowest), max(folds.mean, lowest)
+    named = count <= MAX_NAMED_FOLDS
+    dots = {
+        "type": "scatter", "mode": "markers+text" if named else "markers",
+        "x": list(range(1, count + 1)), "y": plain(drawn), "textposition": "top center",
+        "text": [
+            ("▾ " if value < lowest else "") + result.say_bare(key, value)
+            for value in folds.values
+        ],
+        "cliponaxis": False, "marker": {"size": 11, "color": LINE}, "name": "fold",
+        "hovertemplate": "fold %{x}: %{text}<extra></extra>",
+    }  # fmt: skip
+    ends = np.array([0.5, count + 0.5])
+    level = {"xref": "paper", "x0": 0, "x1": 1, "y0": result.chance, "y1": result.chance}
+    said = f"Mean of {count} folds {result.say_main(folds.mean)}; "
+    said += f"all test steps together {result.say_main(folds.pooled.value)}"
+    if folds.pooled.interval:
+        said += f" ({INTERVAL} {result.say_interval(folds.pooled.interval)})"
+    reach = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
+    return Chart(
+        f"folds-{place}", f"{result.measure.name[0].upper()}{result.measure.name[1:]}, by fold",
+        f"{said}; from {reach[0]} to {reach[1]}.",
+        f"{said}. Encoder and decoder of a fold have not seen it. Line: the mean. Dashed: chance.",
+        [line(ends, np.repeat(mean, 2), "mean", LINE, hoverinfo="skip"), dots],
+        layout(
+            {
+                "title": "fold", "range": ends.tolist(), "showgrid": False,
+                **({"dtick": 1} if named else {}),
+            },
+            {"title": _unit_title(result), "range": _reach([*drawn, mean, result.chance], 0.18)},
+            shapes=[{"type": "line", **level, "line": chance_line(), "layer": "below"}],
+        ),
+        height=260,
+    )  # fmt: skip
 
 
 def loss_chart(run: ArchivedRun) -> Chart | None:

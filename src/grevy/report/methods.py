@@ -81,7 +81,8 @@ def _flag(name: str, value: Any) -> list[str]:
 
 def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
     """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
-    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _nulls(results)]
+    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _folds(results)]
+    parts.append(_nulls(results))
     return " ".join(part for part in parts if part)
 
 
@@ -175,6 +176,17 @@ def _decoding(results: list[LabelResult]) -> str:
     if any(each.interval for result in results for each in result.held_out.values()):
         text += " Intervals are 95 % intervals of a block bootstrap over held-out time."
     return text
+
+
+def _folds(results: list[LabelResult]) -> str:
+    counts = [len(result.folds.values) for result in results if result.folds is not None]
+    if not counts:
+        return ""
+    what = "whole segments" if results[0].where == "held-out segments" else "contiguous stretches"
+    return (
+        f"In a {counts[0]}-fold evaluation of {what}, encoder and decoder were trained anew "
+        f"without each fold and scored on it."
+    )
 
 
 def _nulls(results: list[LabelResult]) -> str:

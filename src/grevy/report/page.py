@@ -14,7 +14,13 @@ from grevy.archived import ArchivedRun
 from grevy.figures.scene import short
 from grevy.report.charts import Chart
 from grevy.report.decoded import decoded_charts
-from grevy.report.evidence import baseline_chart, consistency_chart, loss_chart, null_chart
+from grevy.report.evidence import (
+    baseline_chart,
+    consistency_chart,
+    folds_chart,
+    loss_chart,
+    null_chart,
+)
 from grevy.report.methods import bibtex, command, methods
 from grevy.report.packing import script_json
 from grevy.report.results import (
@@ -75,7 +81,8 @@ def report_html(run: ArchivedRun) -> str:
     labels = [_label_part(run, result, place) for place, result in enumerate(results)]
     loss, consistency = loss_chart(run), consistency_chart(run)
     charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
-    charts += [chart for chart in (loss, consistency) if chart is not None]
+    charts += [part["folds"] for part in labels]
+    charts = [chart for chart in (*charts, loss, consistency) if chart is not None]
     plotly, script = _plotly(), _own_script()
     space = space_data(run)
     return environment.get_template("report.html.j2").render(
@@ -110,6 +117,7 @@ def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, 
         "place": place,
         "decoded": decoded_charts(run, result, place),
         "evidence": [chart for chart in evidence if chart is not None],
+        "folds": folds_chart(result, place),
         "table": score_table(result),
         "leaky": result.leaky,
         "per_dimension": _per_dimension(result),

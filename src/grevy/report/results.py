@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archived import ArchivedRun
+from grevy.decoding.scores import MAIN_SCORES
 from grevy.figures.scene import angle_unit
 from grevy.recording import FloatArray, Label
 from grevy.report.wording import number, score
@@ -46,7 +47,7 @@ class Measure:
 
 MEASURES = {
     "continuous": Measure(
-        "test_r2", "R²", True,
+        MAIN_SCORES["continuous"], "R²", True,
         (
             ("variance_weighted_r2", "variance-weighted R²"),
             ("median_absolute_error", "median absolute error"),
@@ -54,11 +55,11 @@ MEASURES = {
         ),
     ),
     "circular": Measure(
-        "mean_error", "mean angular error", False,
+        MAIN_SCORES["circular"], "mean angular error", False,
         (("median_error", "median angular error"), ("correlation", "circular correlation")),
     ),
     "discrete": Measure(
-        "balanced_accuracy", "balanced accuracy", True,
+        MAIN_SCORES["discrete"], "balanced accuracy", True,
         (("accuracy", "accuracy"), ("f1", "macro F1")),
     ),
 }  # fmt: skip
@@ -96,6 +97,23 @@ class Null:
     note: str
 
 
+@dataclass(frozen=True)
+class Folds:
+    """The score that decides, fold by fold, each by an encoder that has not seen the fold.
+
+    Attributes
+    ----------
+    values : tuple of K floats
+    mean : float
+    pooled : Score
+        Of the test steps of all folds together.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    pooled: Score
+
+
 @dataclass(frozen=True, eq=False)
 class LabelResult:
     """How one label was decoded.
@@ -109,6 +127,7 @@ class LabelResult:
     chance, archived_chance : float
         What knowing nothing scores: to beat, and on these very steps.
     null : Null or None
+    folds : Folds or None
     leaky : bool
         Whether the random split may flatter; True where it is not known.
     where : str
@@ -125,6 +144,7 @@ class LabelResult:
     chance: float
     archived_chance: float
     null: Null | None
+    folds: Folds | None
     leaky: bool
     where: str
     tables: dict[str, Any]
@@ -152,9 +172,8 @@ class LabelResult:
 def label_results(run: ArchivedRun) -> list[LabelResult]:
     """Take the scores of every label out of a run's metrics."""
     known = {label.name: label for label in run.labels}
-    leaky, where = _mapping(run.metrics.get("leaky")), held_out_words(run.metrics)
     return [
-        _label_result(str(name), scores, known.get(str(name)), leaky.get(str(name), True), where)
+        _label_result(str(name), scores, known.get(str(name)), run.metrics)
         for name, scores in _mapping(run.metrics.get("scores")).items()
         if _mapping(scores).get("kind") in MEASURES
     ]
@@ -167,7 +186,7 @@ def held_out_words(metrics: Mapping[str, Any]) -> str:
 
 
 def _label_result(
-    name: str, scores: Any, label: Label | None, leaky: Any, where: str
+    name: str, scores: Any, label: Label | None, metrics: Mapping[str, Any]
 ) -> LabelResult:
     kind = str(scores["kind"])
     measure = MEASURES[kind]
@@ -182,7 +201,10 @@ def _label_result(
         name, kind, angle_unit(label.period) if label and kind == "circular" else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         measure, held_out, max(chance, 0.0), chance,
-        _null(_mapping(scores.get("null"))), leaky is not False, where, dict(scores),
+        _null(_mapping(scores.get("null"))),
+        _folds(_mapping(_mapping(metrics.get("folds")).get(name)), measure.key),
+        _mapping(metrics.get("leaky")).get(name) is not False,
+        held_out_words(metrics), dict(scores),
     )  # fmt: skip
 
 
@@ -213,6 +235,15 @@ def _null(values: Mapping[str, Any]) -> Null | None:
         observed, spread, p, str(values.get("how") or "moved in time"),
         values.get("retrained") is True, str(values.get("note") or ""),
     )  # fmt: skip
+
+
+def _folds(found: Mapping[str, Any], key: str) -> Folds | None:
+    values = [_number(value) for value in found.get("values") or ()]
+    known = tuple(value for value in values if value is not None)
+    mean, pooled = _number(found.get("mean")), _mapping(found.get("pooled"))
+    if not known or len(known) < len(values) or mean is None or _number(pooled.get(key)) is None:
+        return None
+    return Folds(known, mean, _score(pooled, key))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
