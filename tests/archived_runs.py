@@ -78,6 +78,7 @@ def made_scores(kind, value=None, low_high=None, pca=None, p=1 / 51, n=50):
         "null": {
             "statistic": "a score", "observed": better * value, "values": null.tolist(), "p": p,
             "n": n, "how": "shifted within segments", "retrained": False,
+            "trained_on_label": False,
         },
     }  # fmt: skip
 

@@ -29,7 +29,7 @@ def made(tmp_path_factory):
     np.save(folder / "embedding.npy", neural[:, :3])
     settings = {
         "data": str(folder / "data.npz"), "neural": "neural", "label": "place",
-        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 19,
+        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 20,
         "output_dir": str(folder / "run"),
     }  # fmt: skip
     return folder, run_experiment(make_config(settings), verbose=False)
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 
 def request(target, **settings):
     given = dict.fromkeys(("data", "neural", "segments", "holdout", "split", "nulls"))
-    given |= {"labels": (), "trust": False, "gap": 0, "seed": 0}
+    given |= {"labels": (), "trust": False, "gap": 0, "umap": False, "seed": 0}
     return EvaluationRequest(target=target, **{**given, **settings})
 
 
@@ -134,7 +134,7 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
         ("absent.npy", {"data": "data.npz"}, "cannot be read as an embedding"),
         ("data.npz", {"data": "data.npz"}, "holds several arrays"),
         ("", {}, "no finished run"),
-        ("run", {"nulls": 3}, "--nulls 3"),
+        ("run", {"nulls": 19}, "--nulls 19: give at least 20"),
         ("run", {"holdout": 1.5}, "--holdout 1.5"),
         ("run", {"holdout": 0.4}, "trained with"),
         ("run", {"split": "segments"}, "--split segments: the encoder of this run was trained"),

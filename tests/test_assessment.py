@@ -63,23 +63,23 @@ def assessed(recordings, **settings):
 
 @pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
 def test_a_true_label_stands_above_moved_ones(kind):
-    found, *_ = assessed([made(kind=kind)], nulls=19)
+    found, *_ = assessed([made(kind=kind)], nulls=20)
     null = found.metrics["scores"]["place"]["null"]
-    assert null["n"] == 19
+    assert null["n"] == 20
     assert null["observed"] > max(null["values"])
-    assert null["p"] == pytest.approx(1 / 20)
+    assert null["p"] == pytest.approx(1 / 21)
     assert not null["retrained"]
 
 
 def test_retraining_on_moved_labels():
-    few = {"nulls": 19, "max_iterations": 3}
+    few = {"nulls": 20, "max_iterations": 3}
     found, _, _, told = assessed([made(length=300)], null_retrain=True, **few)
     plain, *_ = assessed([made(length=300)], **few)
     anew, kept = (f.metrics["scores"]["place"]["null"] for f in (found, plain))
     assert anew["retrained"]
     assert anew["observed"] == kept["observed"]
     assert anew["values"] != kept["values"]
-    assert any("19 times more" in line for line in told)
+    assert any("20 times more" in line for line in told)
 
 
 def test_seeds_are_compared_on_held_out_steps():
@@ -101,10 +101,10 @@ def test_validation_is_told():
 
 def test_two_recordings_have_everything_but_baselines():
     recordings = [made(seed=0), made(seed=1, neurons=4)]
-    found, *_ = assessed(recordings, nulls=19, seeds=2)
+    found, *_ = assessed(recordings, nulls=20, seeds=2)
     scores = found.metrics["scores"]["place"]
     assert set(scores["blocked"]) == {"embedding", "chance"}
-    assert scores["null"]["n"] == 19
+    assert scores["null"]["n"] == 20
     assert len(found.metrics["consistency"]["r2"]) == 2
     assert "baselines" in found.metrics["note"]
     assert np.isfinite(found.metrics["goodness_of_fit_heldout_bits"])
@@ -233,7 +233,7 @@ class TestFolds:
         assert folded[0]["values"][1] == one.scores.test_r2 != two.scores.test_r2
 
     def test_what_cannot_be_trained_leaves_the_run_whole(self):
-        found, *_ = assessed([made(length=120)], folds=40)
+        found, *_ = assessed([made(length=120)], folds=70)
         assert "folds" not in found.metrics
         assert "No folds: " in found.metrics["note"]
         assert "scores" in found.metrics
@@ -268,7 +268,7 @@ def test_what_is_held_out_moves_nothing_but_its_own_scores():
     Windows of training steps reach into the gaps, but not through them.
     """
     recording = made()
-    _, model, split, _ = assessed([recording], nulls=19)
+    _, model, split, _ = assessed([recording], nulls=20)
     unseen = np.setdiff1d(np.arange(len(recording)), split.train)
     neural = recording.neural.copy()
     neural[split.test] += 50
@@ -286,6 +286,21 @@ def test_what_is_held_out_moves_nothing_but_its_own_scores():
         assert one["test_r2"] != two["test_r2"]
 
 
+@pytest.mark.parametrize(
+    ("conditional", "kind", "seen"),
+    [
+        ("time", "continuous", False),
+        ("time", "discrete", True),
+        (None, "continuous", True),
+        (None, "circular", True),
+        (None, "discrete", True),
+    ],
+)
+def test_which_labels_the_encoder_has_seen(conditional, kind, seen):
+    found, *_ = assessed([made(kind=kind)], nulls=20, max_iterations=3, conditional=conditional)
+    assert found.metrics["scores"]["place"]["null"]["trained_on_label"] == seen
+
+
 def test_joined_recordings_keep_their_order():
     whole = join_recordings([made(length=100), made(length=80, seed=1, neurons=3)])
     assert len(whole) == 180
@@ -298,7 +313,7 @@ def test_joined_recordings_keep_their_order():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"nulls": 5}, "--nulls is 5"),
+        ({"nulls": 19}, "--nulls is 19: give at least 20"),
         ({"nulls": -1}, "--nulls is -1"),
         ({"seeds": 0}, "--seeds is 0"),
         ({"null_retrain": True, "nulls": 0}, "--null-retrain needs"),
@@ -315,7 +330,7 @@ def test_the_public_functions_take_plain_arrays():
     embedding, values = recording.neural, recording.labels[0].values
     decoding = grevy.decode(embedding, values)
     assert decoding.scores.test_r2 > 0.8
-    assert grevy.null_test(embedding, values, n=19).p == pytest.approx(1 / 20)
+    assert grevy.null_test(embedding, values, n=20).p == pytest.approx(1 / 21)
     both = grevy.consistency([embedding, embedding @ np.diag(np.arange(1.0, 7.0))])
     assert both.r2[0, 1] == pytest.approx(1, abs=1e-6)
     assert callable(grevy.goodness_of_fit)

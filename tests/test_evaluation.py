@@ -52,7 +52,7 @@ def made(seed=0, length=T):
 
 
 EMBEDDING, RECORDING = made()
-OPTIONS = {"gap": GAP, "nulls": 19, "n_bootstrap": 100}
+OPTIONS = {"gap": GAP, "nulls": 20, "n_bootstrap": 100}
 KINDS = {label.name: label for label in RECORDING.labels}
 
 
@@ -115,17 +115,25 @@ class TestEvaluate:
 
     @pytest.mark.parametrize("name", KINDS)
     def test_the_null(self, found, name):
-        expected = null_test(EMBEDDING, KINDS[name], SPLIT, gap=GAP, n=19)
+        expected = null_test(EMBEDDING, KINDS[name], SPLIT, gap=GAP, n=20)
         assert found.metrics["scores"][name]["null"] == {
             "statistic": expected.statistic_name,
             "observed": expected.observed,
             "values": expected.null.tolist(),
             "p": expected.p,
-            "n": 19,
+            "n": 20,
             "how": "shifted within segments",
             "retrained": False,
+            "trained_on_label": False,
         }
-        assert expected.p == 0.05
+        assert expected.p == 1 / 21
+
+    def test_the_null_of_a_label_that_the_encoder_was_trained_with(self):
+        found = evaluate(EMBEDDING, RECORDING, SPLIT, trained_on=["heading"], **OPTIONS)
+        scores = found.metrics["scores"]
+        assert {name: each["null"]["trained_on_label"] for name, each in scores.items()} == {
+            "place": False, "heading": True, "side": False,
+        }  # fmt: skip
 
     @pytest.mark.parametrize("name", KINDS)
     def test_what_was_decoded(self, found, name):
@@ -218,7 +226,7 @@ class TestEvaluate:
         labels = (discrete(trial % 2, "side"), KINDS["place"])
         whole = make_recording(RECORDING.neural, labels, segments=trial)
         split = blocked_split(whole.segments, 0.2, 0)
-        metrics = evaluate(EMBEDDING, whole, split, whole.neural, nulls=19).metrics
+        metrics = evaluate(EMBEDDING, whole, split, whole.neural, nulls=20).metrics
         assert "null" not in metrics["scores"]["side"]
         assert "'side' is constant within each of the 4 segments" in metrics["note"]
         assert "p" in metrics["scores"]["place"]["null"]
@@ -231,7 +239,7 @@ class TestEvaluate:
             return np.column_stack([EMBEDDING, label.values])
 
         whole = make_recording(RECORDING.neural, [KINDS["place"]])
-        null = evaluate(EMBEDDING, whole, SPLIT, nulls=19, retrain=retrain).metrics
+        null = evaluate(EMBEDDING, whole, SPLIT, nulls=20, retrain=retrain).metrics
         assert null["scores"]["place"]["null"]["retrained"]
         assert min(null["scores"]["place"]["null"]["values"]) > 0.99
         assert {label.name for label in given} == {"place"}
@@ -265,7 +273,7 @@ class TestGaps:
     def test_an_encoder_trained_anew_may_leave_them_out_too(self):
         whole = make_recording(RECORDING.neural, [KINDS["place"]], segments=self.segments)
         split = blocked_split(whole.segments, 0.2, GAP)
-        found = evaluate(self.gappy(), whole, split, nulls=19, retrain=lambda label: self.gappy())
+        found = evaluate(self.gappy(), whole, split, nulls=20, retrain=lambda label: self.gappy())
         assert found.metrics["scores"]["place"]["null"]["retrained"]
 
 
@@ -432,7 +440,7 @@ def broken(row):
         ((broken(7), RECORDING), {}, r"NaN or infinite at 1 of 600.*smaller learning rate"),
         ((EMBEDDING[:, 0], RECORDING), {}, r"expected \(T, D\)"),
         ((EMBEDDING, RECORDING, Split(SPLIT.train, np.arange(590, 620))), {}, "20 training or"),
-        ((EMBEDDING, RECORDING, SPLIT), {"nulls": 5}, "5 nulls; expected at least 19"),
+        ((EMBEDDING, RECORDING, SPLIT), {"nulls": 19}, "19 nulls; expected at least 20"),
         ((EMBEDDING, RECORDING, SPLIT), {"nulls": -1}, "-1 nulls"),
         ((EMBEDDING, RECORDING, SPLIT), {"gap": -1}, "gap of -1"),
         ((EMBEDDING, RECORDING, SPLIT), {"n_bootstrap": 3}, "3 bootstrap"),

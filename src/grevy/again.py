@@ -9,8 +9,9 @@ import numpy as np
 
 from grevy.archive import RunFolder
 from grevy.archived import ArchivedRun, read_run
-from grevy.assessment import join_recordings, laid_out, training_gap
+from grevy.assessment import join_recordings, laid_out, trained_on, training_gap
 from grevy.config import FEWEST_NULLS, make_config
+from grevy.decoding import require_umap
 from grevy.errors import GrevyError
 from grevy.evaluation import evaluate
 from grevy.experiment import load_recordings, make_model
@@ -44,6 +45,8 @@ class EvaluationRequest:
         Steps between training and test, for an ``.npy`` file.
     nulls : int or None
         How often labels are moved; as in the run, or 50, if None.
+    umap : bool
+        Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
     """
@@ -58,6 +61,7 @@ class EvaluationRequest:
     split: str | None
     gap: int
     nulls: int | None
+    umap: bool
     seed: int
 
 
@@ -78,6 +82,8 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
         raise GrevyError(f"--nulls {request.nulls}: give at least {FEWEST_NULLS}, or 0.")
     if request.holdout is not None and not 0 < request.holdout < 1:
         raise GrevyError(f"--holdout {request.holdout:g}: give a fraction between 0 and 1.")
+    if request.umap:
+        require_umap()
     if request.target.is_dir():
         return _evaluate_run(request, notify)
     return _evaluate_embedding(request, notify)
@@ -124,8 +130,21 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     found = evaluate(
         run.embedding, whole, split, neural,
         nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,
+        umap=_has_umap(settings.umap or request.umap, notify),
+        trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
     return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+
+
+def _has_umap(asked: bool, notify: Notify) -> bool:
+    """Tell whether UMAP can be a baseline; a run that had it may come from another machine."""
+    try:
+        if asked:
+            require_umap()
+    except GrevyError as error:
+        notify(f"no baseline of UMAP: {error}")
+        return False
+    return asked
 
 
 def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
@@ -173,8 +192,9 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     neural = recordings[0].neural if len(recordings) == 1 else None
     nulls = 50 if request.nulls is None else request.nulls
     found = evaluate(
-        embedding, whole, split, neural, nulls=nulls, seed=request.seed, gap=request.gap
-    )
+        embedding, whole, split, neural,
+        nulls=nulls, seed=request.seed, gap=request.gap, umap=request.umap,
+    )  # fmt: skip
     return found.metrics
 
 

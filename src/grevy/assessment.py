@@ -48,7 +48,7 @@ def assess(
         Of all recordings, end to end.
     split : Split or None
     config : RunConfig
-        `nulls`, `null_retrain`, `seeds`, `folds`, `split` and `distance` count here.
+        `nulls`, `null_retrain`, `seeds`, `folds`, `split`, `umap` and `distance` count here.
     notify : callable
         Told of what takes long.
 
@@ -58,6 +58,8 @@ def assess(
         With the goodness of fit, and the validation loss, the folds and the consistency where
         there are any.
     """
+    from grevy.fitting import sampling_plan
+
     whole = join_recordings(recordings)
     seed = model.seed_ % 2**32
     retrain = None
@@ -73,6 +75,8 @@ def assess(
         seed=seed,
         gap=training_gap(model),
         metric=config.distance,
+        umap=config.umap,
+        trained_on=trained_on(whole.labels, sampling_plan(model, recordings).conditional),
         retrain=retrain,
     )
     metrics: dict[str, Any] = {**goodness_metrics(model, recordings, split, seed), **found.metrics}
@@ -86,6 +90,18 @@ def assess(
         notify(f"training {config.seeds - 1} times more, with other seeds")
         metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
     return Evaluation(metrics, found.decoded)
+
+
+def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
+    """Name the labels that decide an encoder's positive pairs.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    conditional : str or None
+        How positives are drawn. By time alone, continuous labels take no part.
+    """
+    return [label.name for label in labels if label.kind == "discrete" or conditional != "time"]
 
 
 def training_gap(model: "CEBRA") -> int:

@@ -150,6 +150,9 @@ def run(
     seeds: Annotated[
         int | None, _evaluation("Train with so many seeds and compare. Default 1.")
     ] = None,
+    umap: Annotated[
+        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
+    ] = None,
     config: Annotated[
         Path | None, _output("YAML file of these settings; flags win over it.")
     ] = None,
@@ -325,6 +328,7 @@ def evaluate(
         int, _evaluation("Steps between training and test, for an .npy file.", min=0)
     ] = 0,
     nulls: Annotated[int | None, _evaluation("Default: the run's, or 50.")] = None,
+    umap: Annotated[bool, _evaluation("UMAP as a baseline too.")] = False,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
 ) -> None:
@@ -335,7 +339,7 @@ def evaluate(
 
         request = EvaluationRequest(
             target, data, neural, tuple(label or ()), segments, trust, holdout, split, gap, nulls,
-            seed,
+            umap, seed,
         )  # fmt: skip
         metrics = evaluate_target(request, _notify)
         print(json.dumps(metrics, indent=2) if json_ else "\n".join(describe_metrics(metrics)))

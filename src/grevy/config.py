@@ -23,8 +23,8 @@ FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
 
 SplitKind = Literal["blocks", "segments"]
 
-# With fewer, no p is below 0.05.
-FEWEST_NULLS = 19
+FEWEST_NULLS = 20
+"""The fewest nulls with which p can be below 0.05: 1 / (1 + 20); with 19 it would be 0.05."""
 
 
 class RunConfig(BaseModel):
@@ -67,6 +67,7 @@ class RunConfig(BaseModel):
     nulls: int = Field(50, ge=0)
     null_retrain: bool = False
     seeds: int = Field(1, ge=1)
+    umap: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     device: str = "auto"
     output_dir: str = "results/run"
@@ -97,6 +98,8 @@ class RunConfig(BaseModel):
         if self.folds == 1 or (self.folds and not self.holdout):
             needs = "at least 2, or 0" if self.holdout else "--holdout above 0 beside it"
             raise ValueError(f"--folds is {self.folds}: give {needs}")
+        if self.umap and not self.holdout:
+            raise ValueError("--umap, a baseline on held-out time, needs --holdout above 0")
         if self.patience is not None and not self.validation:
             raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
         if self.dataset is not None and given:

@@ -22,6 +22,7 @@ from grevy.assessment import (
 )
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
+from grevy.decoding import require_umap
 from grevy.errors import GrevyError
 from grevy.recording import Array, Recording, data_checksum
 from grevy.report import write_report
@@ -95,6 +96,8 @@ def run_experiment(
         config = settle_seed(config, checkpoints, resume)
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout, config.split)
+        if config.umap:
+            require_umap()
         fold_splits(model, recordings, config)  # too few steps for them are said before training
         notify(describe_data(recordings))
         config = train(model, recordings, split, config, checkpoints, resume, notify)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import Recording
 
 
@@ -69,11 +70,12 @@ _SHOWN = {
     "mean_error": "mean angular error",
     "median_error": "median angular error",
     "correlation": "circular correlation",
-    "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
     "f1": "macro F1",
-    "chance": "chance",
 }
+# What knowing nothing scores: any one class, and the commonest class of the training.
+_AT_CHANCE = {"balanced_accuracy": "balanced_chance", "accuracy": "chance"}
 
 
 def _line(scores: dict[str, Any]) -> str:
@@ -83,6 +85,9 @@ def _line(scores: dict[str, Any]) -> str:
         if key in scores:
             low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
             parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
+            at_chance = _AT_CHANCE.get(key)
+            if at_chance in scores and scores.get("decoder") != "constant":
+                parts[-1] += f" (chance {scores[at_chance]:.3f})"
     return ", ".join(parts)
 
 
@@ -96,4 +101,6 @@ def _fold_line(found: dict[str, Any]) -> str:
 
 def _null_line(null: dict[str, Any]) -> str:
     line = f"{null['n']} nulls ({null['how']}): p = {null['p']:.3f}"
+    if null.get("trained_on_label") and not null.get("retrained"):
+        line += f"; {SEEN_LABEL}"
     return f"{line}; {null['note']}" if null.get("note") else line

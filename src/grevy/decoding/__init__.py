@@ -6,7 +6,13 @@ whoever made them.
 """
 
 from grevy.decoding.angles import angular_error, circular_correlation
-from grevy.decoding.baselines import linear_map_r2, manual_scores, principal_components
+from grevy.decoding.baselines import (
+    linear_map_r2,
+    manual_scores,
+    principal_components,
+    require_umap,
+    umap_components,
+)
 from grevy.decoding.checks import checked_embedding
 from grevy.decoding.decoder import DecoderName, Prepared, Reading, decode, prepare
 from grevy.decoding.folds import Folded, decode_folds, pool
@@ -35,4 +41,6 @@ __all__ = [
     "pool",
     "prepare",
     "principal_components",
+    "require_umap",
+    "umap_components",
 ]

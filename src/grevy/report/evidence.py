@@ -9,6 +9,7 @@ from grevy.archived import ArchivedRun
 from grevy.figures.colours import BLUES
 from grevy.figures.scene import short
 from grevy.fit_quality.goodness import TAIL_FRACTION, TAIL_STEPS
+from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import FloatArray
 from grevy.report.charts import (
     CHANCE,
@@ -131,11 +132,16 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
         if null.retrained
         else "The embedding stays; the decoder is fitted anew for each."
     )
+    seen = f"{SEEN_LABEL[0].upper()}{SEEN_LABEL[1:]}." if null.is_of_seen_label else ""
     return Chart(
         f"null-{place}", "The same score for labels moved in time",
         f"Histogram of {len(values)} null scores from {spread[0]} to {spread[1]}; observed "
         f"{result.say_main(observed)}: {said}.",
-        " ".join(part for part in (f"{said[0].upper()}{said[1:]}.", retrained, null.note) if part),
+        " ".join(
+            part
+            for part in (f"{said[0].upper()}{said[1:]}.", retrained, seen, null.note)
+            if part
+        ),
         [bars],
         layout(
             {"title": _unit_title(result), "range": _reach([*edges, observed])},

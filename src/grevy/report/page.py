@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from grevy import __version__
 from grevy.archive import without_home
 from grevy.archived import ArchivedRun
+from grevy.decoding.scores import MAX_CONFUSED
 from grevy.figures.scene import short
 from grevy.report.charts import Chart
-from grevy.report.decoded import decoded_charts
+from grevy.report.decoded import decoded_charts, has_no_matrix
 from grevy.report.evidence import (
     baseline_chart,
     consistency_chart,
@@ -98,6 +99,8 @@ def report_html(run: ArchivedRun) -> str:
         latent=latent_sentence(run.metrics),
         notes=[short(str(run.metrics["note"]), 400)] if run.metrics.get("note") else [],
         labels=labels,
+        most_classes=MAX_CONFUSED,
+        has_umap=any("umap" in result.held_out for result in results),
         loss=loss,
         consistency=consistency,
         bits=_bits(run),
@@ -111,11 +114,13 @@ def report_html(run: ArchivedRun) -> str:
 def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, Any]:
     """Gather what the page says about one label."""
     evidence = [baseline_chart(result, place), null_chart(result, place)]
+    label = next((each for each in run.labels if each.name == result.name), None)
     return {
         "name": short(result.name, NAME_LENGTH),
         "kind": result.kind,
         "place": place,
         "decoded": decoded_charts(run, result, place),
+        "classes_in_the_way": len(label.classes) if label and has_no_matrix(label) else 0,
         "evidence": [chart for chart in evidence if chart is not None],
         "folds": folds_chart(result, place),
         "table": score_table(result),
@@ -140,7 +145,10 @@ def score_table(result: LabelResult) -> dict[str, Any]:
     shown = [key for key, _ in keys if any(each.get(key) is not None for each in sources.values())]
     names = dict(keys)
     rows = []
-    for source, values in sources.items():
+    for source, archived in sources.items():
+        # What knowing nothing scores is the same here as in the charts and the verdict.
+        is_chance = source == "chance" and archived.get(measure.key) is not None
+        values = {**archived, measure.key: result.archived_chance} if is_chance else archived
         held_out = result.held_out.get(source)
         interval = held_out.interval if held_out else None
         rows.append(

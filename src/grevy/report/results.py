@@ -86,7 +86,8 @@ class Score:
 class Null:
     """How the scores of moved labels are spread; for `values` and `observed` larger is better.
 
-    `how` says how labels were moved; `note`, why p is not to be trusted, if so.
+    `how` says how labels were moved; `trained_on_label`, whether the encoder was trained with the
+    true label; `note`, why p is not to be trusted, if so.
     """
 
     observed: float
@@ -94,7 +95,13 @@ class Null:
     p: float
     how: str
     retrained: bool
+    trained_on_label: bool
     note: str
+
+    @property
+    def is_of_seen_label(self) -> bool:
+        """Whether the encoder has seen the true label, and none of the moved ones."""
+        return self.trained_on_label and not self.retrained
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,7 @@ def label_results(run: ArchivedRun) -> list[LabelResult]:
     """Take the scores of every label out of a run's metrics."""
     known = {label.name: label for label in run.labels}
     return [
-        _label_result(str(name), scores, known.get(str(name)), run.metrics)
+        _label_result(str(name), scores, known.get(str(name)), run)
         for name, scores in _mapping(run.metrics.get("scores")).items()
         if _mapping(scores).get("kind") in MEASURES
     ]
@@ -185,9 +192,8 @@ def held_out_words(metrics: Mapping[str, Any]) -> str:
     return "held-out segments" if by_segment else "held-out time"
 
 
-def _label_result(
-    name: str, scores: Any, label: Label | None, metrics: Mapping[str, Any]
-) -> LabelResult:
+def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun) -> LabelResult:
+    metrics = run.metrics
     kind = str(scores["kind"])
     measure = MEASURES[kind]
     blocked = _mapping(scores.get("blocked"))
@@ -196,12 +202,12 @@ def _label_result(
         for source, values in blocked.items()
         if source != "chance" and _number(_mapping(values).get(measure.key)) is not None
     }
-    chance = _chance(kind, _mapping(blocked.get("chance")), label)
+    chance = _chance(kind, blocked, label)
     return LabelResult(
         name, kind, angle_unit(label.period) if label and kind == "circular" else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         measure, held_out, max(chance, 0.0), chance,
-        _null(_mapping(scores.get("null"))),
+        _null(_mapping(scores.get("null")), _trained_on(kind, run.config)),
         _folds(_mapping(_mapping(metrics.get("folds")).get(name)), measure.key),
         _mapping(metrics.get("leaky")).get(name) is not False,
         held_out_words(metrics), dict(scores),
@@ -214,9 +220,18 @@ def _score(values: Mapping[str, Any], key: str) -> Score:
     return Score(float(values[key]), _number(ends[0]), _number(ends[1]))
 
 
-def _chance(kind: str, archived: Mapping[str, Any], label: Label | None) -> float:
-    """Return what knowing nothing scores: as archived, or as theory has it."""
+def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float:
+    """Return what knowing nothing scores: as archived, or as theory has it.
+
+    Of a discrete label that is one over the number of classes tested, whichever class is answered:
+    the training's commonest may not be among them.
+    """
+    archived = _mapping(blocked.get("chance"))
     found = _number(archived.get(MEASURES[kind].key))
+    if kind == "discrete":
+        theirs = (_mapping(blocked.get(source)) for source in ("embedding", "chance"))
+        known = (_number(each.get("balanced_chance")) for each in theirs)
+        found = next((value for value in known if value is not None), found)
     if found is not None or kind == "continuous":
         return found or 0.0
     if kind == "circular":
@@ -224,7 +239,12 @@ def _chance(kind: str, archived: Mapping[str, Any], label: Label | None) -> floa
     return 1 / len(label.classes) if label and label.classes else 0.0
 
 
-def _null(values: Mapping[str, Any]) -> Null | None:
+def _trained_on(kind: str, config: Mapping[str, Any]) -> bool:
+    """Tell whether an encoder was trained with a label, for runs that do not say so themselves."""
+    return bool(config) and (kind == "discrete" or config.get("conditional") != "time")
+
+
+def _null(values: Mapping[str, Any], trained_on: bool) -> Null | None:
     spread = np.array(
         [each for each in map(_number, values.get("values") or ()) if each is not None]
     )
@@ -233,7 +253,8 @@ def _null(values: Mapping[str, Any]) -> Null | None:
         return None
     return Null(
         observed, spread, p, str(values.get("how") or "moved in time"),
-        values.get("retrained") is True, str(values.get("note") or ""),
+        values.get("retrained") is True, bool(values.get("trained_on_label", trained_on)),
+        str(values.get("note") or ""),
     )  # fmt: skip
 
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from grevy.config import FEWEST_NULLS
 from grevy.figures.scene import short
 from grevy.report.results import LabelResult, Null, held_out_words
 from grevy.report.wording import INTERVAL, number, plural, probability, score
 
 SIGNIFICANT = 0.05
-# With fewer nulls than this no p value can be below 0.05: 1 / (1 + 19).
-FEWEST_NULLS = 20
 
 Finding = Literal["better", "unclear", "no better than PCA", "chance", "untested", "none"]
 
@@ -59,7 +58,7 @@ def find(result: LabelResult) -> Finding:
     interval = own.interval or (own.value, own.value)
     worst = interval[0] if result.measure.larger_is_better else interval[1]
     null = result.null
-    if null is not None and null.p >= SIGNIFICANT and len(null.values) < FEWEST_NULLS - 1:
+    if null is not None and null.p >= SIGNIFICANT and len(null.values) < FEWEST_NULLS:
         return "untested"
     if (null is not None and null.p >= SIGNIFICANT) or not better(worst, result.chance):
         return "chance"
@@ -118,9 +117,9 @@ def null_sentence(null: Null) -> str:
     """Say how many of the nulls did as well, and p."""
     count = len(null.values)
     as_good = int((null.values >= null.observed).sum())
+    how = f"{null.how}; the encoder kept" if null.is_of_seen_label else null.how
     return (
-        f"{as_good or 'none'} of {plural(count, 'null')} ({null.how}) did as well, "
-        f"{probability(null.p)}"
+        f"{as_good or 'none'} of {plural(count, 'null')} ({how}) did as well, {probability(null.p)}"
     )
 
 
@@ -129,7 +128,7 @@ def _what_is_missing(null: Null | None) -> str:
         return "Neither an interval nor nulls were computed, so luck is not ruled out."
     return (
         f"With {plural(len(null.values), 'null')}, p cannot be below {SIGNIFICANT:g}; "
-        f"at least {FEWEST_NULLS - 1} are needed."
+        f"at least {FEWEST_NULLS} are needed."
     )
 
 
