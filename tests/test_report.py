@@ -845,7 +845,8 @@ class TestSeenLabel:
         assert self.words in caption.replace("The encoder", "the encoder")
         assert "--null-retrain gives the p that counts" in caption
         assert "(shifted within segments; the encoder kept)" in typed(verdict)
-        assert f"p = 0.020; {self.words}" in summary
+        assert "p = 0.020, the encoder kept" in summary
+        assert f"p, the encoder kept: {self.words}" in summary
 
     @pytest.mark.parametrize(
         "null",

@@ -56,6 +56,8 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
             lines.append(f"  {_fold_line(metrics['folds'][name])}")
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
+    if any(_is_of_seen_label(each.get("null", {})) for each in metrics.get("scores", {}).values()):
+        lines.append(f"p, the encoder kept: {SEEN_LABEL}")
     if "mean" in metrics.get("consistency", {}):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
@@ -99,8 +101,13 @@ def _fold_line(found: dict[str, Any]) -> str:
     )
 
 
+def _is_of_seen_label(null: dict[str, Any]) -> bool:
+    """Tell whether a p is of an encoder that has seen the true label, and none of the moved."""
+    return bool(null.get("trained_on_label")) and not null.get("retrained")
+
+
 def _null_line(null: dict[str, Any]) -> str:
     line = f"{null['n']} nulls ({null['how']}): p = {null['p']:.3f}"
-    if null.get("trained_on_label") and not null.get("retrained"):
-        line += f"; {SEEN_LABEL}"
+    if _is_of_seen_label(null):
+        line += ", the encoder kept"
     return f"{line}; {null['note']}" if null.get("note") else line

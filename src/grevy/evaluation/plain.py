@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from grevy.decoding import Decoding, Folded
-from grevy.decoding.scores import MAIN_SCORES, Scores
+from grevy.decoding.scores import MAIN_SCORES, DiscreteScores, Scores
 from grevy.fit_quality import Consistency, NullTest
 
 
@@ -35,15 +35,23 @@ def fold_metrics(found: Folded) -> dict[str, Any]:
     -------
     dict
         ``score``: the name of the score that decides, by the label's kind. ``values``: of each
-        fold. ``mean``: of these. ``test_steps``: of each fold. ``pooled``: all scores of all test
+        fold. ``mean``: of these. ``chance``: of each fold, for a discrete
+        label. ``test_steps``: of each fold. ``pooled``: all scores of all test
         steps together, with ``decoder`` and ``intervals``.
     """
     key = MAIN_SCORES[found.pooled.kind]
     values = [float(getattr(each.scores, key)) for each in found.folds]
+    # Folds need not test the same classes.
+    chance = [
+        each.scores.balanced_chance
+        for each in found.folds
+        if isinstance(each.scores, DiscreteScores)
+    ]
     return {
         "score": key,
         "values": values,
         "mean": sum(values) / len(values),
+        **({"chance": chance} if chance else {}),
         "test_steps": [len(each.steps) for each in found.folds],
         "pooled": decoding_metrics(found.pooled),
     }

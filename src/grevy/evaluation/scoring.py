@@ -325,7 +325,10 @@ def _scores(prepared: Prepared, label: Label, n_bootstrap: int) -> tuple[dict[st
 
 
 def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
-    """Score one constant answer: the training's mean, mean direction, or commonest class."""
+    """Score one constant answer: the training's mean, mean direction, or commonest class.
+
+    The balanced accuracy is that of any class tested, among which the commonest need not be.
+    """
     train, layout = label.values[prepared.layout.train], prepared.layout
     if label.kind == "continuous":
         answer = train.mean(axis=0)
@@ -334,7 +337,10 @@ def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
     else:
         answer = np.bincount(train).argmax()
     answers = (np.repeat(answer[None], len(rows), axis=0) for rows in (layout.test, layout.sample))
-    return {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
+    plain = {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
+    if label.kind == "discrete":
+        plain["balanced_accuracy"] = plain["balanced_chance"]
+    return plain
 
 
 def _is_leaky(label: Label, segments: IntArray, inside: IntArray) -> bool:

@@ -56,7 +56,8 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
             ("◂ " if at < lowest else "") + result.say_bare(result.measure.key, at)
             for at in values
         ],
-        "textposition": "top center", "cliponaxis": False,
+        "textposition": ["top center"] * len(result.held_out) + [_beside_the_line(result, drawn)],
+        "cliponaxis": False,
         "marker": {"size": 11, "color": [colours.get(source, "#7d8b99") for source in sources]},
         "error_x": {
             "type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": FAINT,
@@ -84,6 +85,12 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
     )  # fmt: skip
 
 
+def _beside_the_line(result: LabelResult, values: FloatArray) -> str:
+    """Place the number of knowing nothing beside its dashed line, where there is more room."""
+    in_left_half = result.archived_chance < (values.min() + values.max()) / 2
+    return "middle right" if in_left_half else "middle left"
+
+
 def _unit_title(result: LabelResult) -> str:
     return f"{result.measure.name} ({result.unit})" if result.unit else result.measure.name
 
@@ -103,7 +110,7 @@ def _reach(values: list[float], spare: float = 0.04) -> list[float]:
 def _upright(x: float, style: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": style,
-        "layer": "below",
+        "layer": "above",
     }  # fmt: skip
 
 
@@ -146,7 +153,7 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
         layout(
             {"title": _unit_title(result), "range": _reach([*edges, observed])},
             {"title": "nulls", "rangemode": "tozero"},
-            shapes=[{**_upright(observed, {"color": LINE, "width": 3}), "layer": "above"}],
+            shapes=[_upright(observed, {"color": LINE, "width": 3})],
             annotations=[note], bargap=0.05, margin={"l": 8, "r": 12, "t": 28, "b": 8},
         ),
     )  # fmt: skip
@@ -181,7 +188,8 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
     named = count <= MAX_NAMED_FOLDS
     dots = {
         "type": "scatter", "mode": "markers+text" if named else "markers",
-        "x": list(range(1, count + 1)), "y": plain(drawn), "textposition": "top center",
+        "x": list(range(1, count + 1)), "y": plain(drawn),
+        "textposition": [f"{'top' if y >= mean else 'bottom'} center" for y in drawn],
         "text": [
             ("▾ " if value < lowest else "") + result.say_bare(key, value)
             for value in folds.values
@@ -190,14 +198,16 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
         "hovertemplate": "fold %{x}: %{text}<extra></extra>",
     }  # fmt: skip
     ends = np.array([0.5, count + 0.5])
-    level = {"xref": "paper", "x0": 0, "x1": 1, "y0": result.chance, "y1": result.chance}
+    chance = result.chance if folds.chance is None else folds.chance
+    level = {"xref": "paper", "x0": 0, "x1": 1, "y0": chance, "y1": chance}
     said = f"Mean of {count} folds {result.say_main(folds.mean)}; "
     said += f"all test steps together {result.say_main(folds.pooled.value)}"
     if folds.pooled.interval:
         said += f" ({INTERVAL} {result.say_interval(folds.pooled.interval)})"
+    title = _unit_title(result)
     reach = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
     return Chart(
-        f"folds-{place}", f"{result.measure.name[0].upper()}{result.measure.name[1:]}, by fold",
+        f"folds-{place}", f"{title[0].upper()}{title[1:]}, by fold",
         f"{said}; from {reach[0]} to {reach[1]}.",
         f"{said}. Encoder and decoder of a fold have not seen it. Line: the mean. Dashed: chance.",
         [line(ends, np.repeat(mean, 2), "mean", LINE, hoverinfo="skip"), dots],
@@ -206,8 +216,8 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
                 "title": "fold", "range": ends.tolist(), "showgrid": False,
                 **({"dtick": 1} if named else {}),
             },
-            {"title": _unit_title(result), "range": _reach([*drawn, mean, result.chance], 0.18)},
-            shapes=[{"type": "line", **level, "line": chance_line(), "layer": "below"}],
+            {"range": _reach([*drawn, mean, chance], 0.2)},
+            shapes=[{"type": "line", **level, "line": chance_line()}],
         ),
         height=260,
     )  # fmt: skip

@@ -97,7 +97,7 @@ def report_html(run: ArchivedRun) -> str:
         charts=Markup(script_json({chart.id: chart.specification for chart in charts})),
         verdicts=run_verdicts(results, run.metrics),
         latent=latent_sentence(run.metrics),
-        notes=[short(str(run.metrics["note"]), 400)] if run.metrics.get("note") else [],
+        notes=[_sentence(short(str(run.metrics["note"]), 400))] if run.metrics.get("note") else [],
         labels=labels,
         most_classes=MAX_CONFUSED,
         has_umap=any("umap" in result.held_out for result in results),
@@ -127,6 +127,10 @@ def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, 
         "leaky": result.leaky,
         "per_dimension": _per_dimension(result),
     }
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def score_table(result: LabelResult) -> dict[str, Any]:
@@ -232,7 +236,7 @@ def _facts(run: ArchivedRun) -> list[tuple[str, str]]:
     return [
         ("Recorded", f"{plural(steps, 'step')}{lasting}"),
         ("Neurons", " to ".join(map(str, ends)) or NOTHING),
-        ("Labels", ", ".join([*labels, *more]) or "none archived"),
+        ("Labels", ", ".join([*labels, *more]) or "none"),
         ("Embedding", plural(run.embedding.shape[1], "dimension")),
         ("Held out", test),
         ("Training", plural(len(run.history.get("loss", ())), "step")),

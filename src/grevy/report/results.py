@@ -114,11 +114,14 @@ class Folds:
     mean : float
     pooled : Score
         Of the test steps of all folds together.
+    chance : float or None
+        What knowing nothing scores in a fold, in the mean; None if that is as on held-out time.
     """
 
     values: tuple[float, ...]
     mean: float
     pooled: Score
+    chance: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +267,9 @@ def _folds(found: Mapping[str, Any], key: str) -> Folds | None:
     mean, pooled = _number(found.get("mean")), _mapping(found.get("pooled"))
     if not known or len(known) < len(values) or mean is None or _number(pooled.get(key)) is None:
         return None
-    return Folds(known, mean, _score(pooled, key))
+    chances = [_number(each) for each in found.get("chance") or ()]
+    chance = [each for each in chances if each is not None]
+    return Folds(known, mean, _score(pooled, key), sum(chance) / len(chance) if chance else None)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ class Embedding {
       const ratio = alike ? { scaleanchor: "x", scaleratio: 1 } : {};
       return { ...shared, margin: { l: 12, r: 12, t: 12, b: 12 }, dragmode: false, xaxis: axis(0, line), yaxis: axis(1, { ...line, ...ratio }) };
     }
-    const quiet = { showbackground: false, showspikes: false, nticks: 4, tickfont: { size: 10, color: "#6b7783" } };
+    const quiet = { showbackground: false, showspikes: false, nticks: 4, tickfont: { size: this.plot.clientWidth < 560 ? 9 : 13, color: "#6b7783" } };
     const box = { xaxis: axis(0, quiet), yaxis: axis(1, quiet), zaxis: axis(2, quiet), aspectmode: alike ? "data" : "cube" };
     return { ...shared, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { ...box, camera: this.camera, dragmode: "turntable" } };
   }
