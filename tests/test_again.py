@@ -65,6 +65,18 @@ def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
     assert "no baselines" in capsys.readouterr().out
 
 
+def test_umap_that_is_missing(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.setattr("grevy.decoding.baselines.find_spec", lambda name: None)
+    with pytest.raises(GrevyError, match="pip install"):
+        evaluate_target(request(folder / "run", umap=True), print)
+    real = make_config
+    monkeypatch.setattr("grevy.again.make_config", lambda given: real({**given, "umap": True}))
+    metrics = evaluate_target(request(folder / "run", nulls=0), print)
+    assert "no baseline of UMAP" in capsys.readouterr().out
+    assert "umap" not in metrics["scores"]["place"]["blocked"]
+
+
 @pytest.mark.parametrize("nulls", [None, 0, 30])
 def test_an_embedding_made_by_anything_else(made, nulls):
     folder, _ = made

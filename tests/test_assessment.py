@@ -175,7 +175,9 @@ class TestFolds:
         low, high = pooled["intervals"][score]
         assert low < pooled[score] < high
         assert min(folds["values"]) < pooled[score] < max(folds["values"])
+        assert ("chance" in folds) == (kind == "discrete")
         if kind == "discrete":
+            assert folds["chance"] == pytest.approx([1 / 3] * 3)
             assert np.sum(pooled["confusion"]["counts"]) == 500
         assert any("3 times more" in line for line in told)
 

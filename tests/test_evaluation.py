@@ -161,6 +161,16 @@ class TestEvaluate:
             blocked = found.metrics["scores"][name]["blocked"]
             assert blocked["embedding"][score] > blocked["chance"][score]
 
+    def test_chance_of_classes_does_not_hang_on_the_commonest(self):
+        """The training's commonest class is not tested; an answer among those tested is."""
+        side = discrete(np.r_[np.zeros(300, int), np.arange(300) % 2 + 1], "side")
+        whole = make_recording(RECORDING.neural, [side])
+        split = Split(np.arange(380), np.arange(400, 600))
+        found = evaluate(EMBEDDING, whole, split, nulls=0, n_bootstrap=0)
+        chance = found.metrics["scores"]["side"]["blocked"]["chance"]
+        assert chance["accuracy"] == 0
+        assert chance["balanced_accuracy"] == chance["balanced_chance"] == 0.5
+
     def test_the_confusion_has_its_classes(self, found):
         confusion = found.metrics["scores"]["side"]["blocked"]["embedding"]["confusion"]
         assert confusion["classes"] == ["left", "right"]

@@ -896,6 +896,12 @@ class TestFolds:
             drawn = [y for trace in chart.traces for y in unpacked(trace["y"])]
             assert all(low < y < high for y in drawn)
 
+    def test_chance_is_that_of_the_folds(self, run):
+        folds = {"odour": {**self.folds["odour"], "chance": [0.1, 0.2, 0.3]}}
+        result = label_results(changed(run, folds=folds))[2]
+        assert folds_chart(result, 2).layout["shapes"][0]["y0"] == pytest.approx(0.2)
+        assert baseline_chart(result, 2).layout["shapes"][0]["x0"] == 0.25
+
     def test_the_page_says_so(self, run):
         page = Page(report_html(changed(run, folds=self.folds)))
         assert "Mean of 3 folds 25.0 degrees; all test steps together" in page.words
