@@ -800,6 +800,16 @@ class TestChanceOfClasses:
         )
 
 
+def test_numbers_stay_off_the_line_of_chance(run):
+    """Score, PCA, raw and the constant answer; chance is 0.25, and the axis goes to 0.9."""
+    scores = made_scores("discrete", value=0.9, low_high=(0.85, 0.9), pca=0.27)
+    scores["blocked"]["raw"]["balanced_accuracy"] = 0.24
+    chart = baseline_chart(label_results(changed(run, scores={"odour": scores}))[0], 0)
+    assert chart.traces[0]["textposition"] == [
+        "top center", "top right", "top left", "middle right",
+    ]  # fmt: skip
+
+
 class TestManyClasses:
     def run(self, folder, count):
         label = discrete(np.arange(300) % count, "cell")

@@ -29,6 +29,8 @@ from grevy.report.wording import INTERVAL, number, score
 
 # An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
 LOWEST_R2 = -0.5
+# A number within this part of the axis from the line of chance would be crossed by it.
+NEAR = 0.08
 MAX_LOSS_POINTS = 2_000
 MAX_MATRIX = 100
 # Of more folds only the dots are drawn, without their numbers.
@@ -49,6 +51,8 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
         (max(interval[0], lowest), max(interval[1], lowest)) if interval else (at, at)
         for at, interval in zip(drawn, intervals, strict=True)
     ]
+    # With room for the numbers at the ends.
+    span = _reach([*drawn, *sum(ends, ()), result.chance], 0.1)
     colours = {"embedding": LINE, "chance": CHANCE}
     trace = {
         "type": "scatter", "mode": "markers+text", "x": plain(drawn), "y": list(range(len(names))),
@@ -56,7 +60,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
             ("◂ " if at < lowest else "") + result.say_bare(result.measure.key, at)
             for at in values
         ],
-        "textposition": ["top center"] * len(result.held_out) + [_beside_the_line(result, drawn)],
+        "textposition": _beside_the_line(result, drawn, span),
         "cliponaxis": False,
         "marker": {"size": 11, "color": [colours.get(source, "#7d8b99") for source in sources]},
         "error_x": {
@@ -73,7 +77,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
         f"baselines-{place}", f"Held-out {_unit_title(result)}, beside the baselines",
         f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
         layout(
-            {**_score_range(result, [*drawn, *sum(ends, ())]), "nticks": 5, "tickangle": 0},
+            {"range": span, "nticks": 5, "tickangle": 0},
             {
                 "tickvals": list(range(len(names))), "ticktext": [text(n) for n in names],
                 "nticks": 0, "range": [len(names) - 0.4, -0.8], "showgrid": False,
@@ -85,19 +89,24 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
     )  # fmt: skip
 
 
-def _beside_the_line(result: LabelResult, values: FloatArray) -> str:
-    """Place the number of knowing nothing beside its dashed line, where there is more room."""
-    in_left_half = result.archived_chance < (values.min() + values.max()) / 2
-    return "middle right" if in_left_half else "middle left"
+def _beside_the_line(result: LabelResult, values: FloatArray, span: list[float]) -> list[str]:
+    """Place each number above its dot, but beside the dashed line of chance where it is near.
+
+    The last is that of knowing nothing: on the side of the line where there is more room.
+    """
+    low, high = span
+    places = [
+        "top center"
+        if abs(value - result.chance) > NEAR * (high - low)
+        else f"top {'right' if value >= result.chance else 'left'}"
+        for value in values[:-1].tolist()
+    ]
+    in_left_half = result.archived_chance < (low + high) / 2
+    return [*places, f"middle {'right' if in_left_half else 'left'}"]
 
 
 def _unit_title(result: LabelResult) -> str:
     return f"{result.measure.name} ({result.unit})" if result.unit else result.measure.name
-
-
-def _score_range(result: LabelResult, values: list[float]) -> dict[str, Any]:
-    """Leave room for the numbers at the ends."""
-    return {"range": _reach([*values, result.chance], 0.1)}
 
 
 def _reach(values: list[float], spare: float = 0.04) -> list[float]:
