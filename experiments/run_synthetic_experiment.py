@@ -13,12 +13,17 @@ import numpy as np
 
 from grevy import CEBRA, Checkpoints, GrevyError, Recording, archive, catalog
 from grevy.archived import write_decoded
-from grevy.assessment import assess, embed_recordings, join_recordings
-from grevy.config import RunConfig, make_config
+from grevy.assessment import (
+    assess,
+    embed_recordings,
+    holdout_split,
+    join_recordings,
+    settle_seed,
+)
+from grevy.config import RunConfig, SplitKind, make_config
 from grevy.evaluation import evaluate
 from grevy.experiment import (
     draw,
-    holdout_split,
     make_model,
     output_paths,
     settled_settings,
@@ -50,6 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--seed", type=int, help="drawn and recorded if left out")
     parser.add_argument("--holdout", type=float, default=0.0, help="fraction held out in blocks")
+    parser.add_argument("--split", default=default["split"].default, help="blocks or segments")
     parser.add_argument("--output-dir", default="./results/synthetic_experiment")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished run")
@@ -95,9 +101,10 @@ def train_cebra_model(
     settings = make_config({"dataset": "arrays", "holdout": 0.0, **config})
     print("\n".join(f"{name}: {value}" for name, value in config.items()))
     recordings = _recordings(neural, labels)
-    model = make_model(settings, verbose=True)
-    split = holdout_split(model, recordings, settings.holdout)
     checkpoints = _checkpoints(config["output_dir"]) if "output_dir" in config else None
+    settings = settle_seed(settings, checkpoints, resume)
+    model = make_model(settings, verbose=True)
+    split = holdout_split(model, recordings, settings.holdout, settings.split)
     train(model, recordings, split, settings, checkpoints, resume, _say)
     return model
 
@@ -109,20 +116,22 @@ def evaluate_embedding(
     output_path: str | Path,
     holdout: float = 0.0,
     nulls: int = 50,
+    split: SplitKind = "blocks",
 ) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     """Embed, draw and score; `holdout` is the fraction that the model did not train on.
 
-    Where there is a holdout, labels moved in time are scored too, `nulls` times.
+    `split` says whether that is blocks of time or whole segments. Where there is a holdout, labels
+    moved in time are scored too, `nulls` times.
     """
     recordings = _recordings(neural, labels)
     embedding = embed_recordings(model, recordings)
     whole = join_recordings(recordings)
     create_visualizations(embedding, whole, output_path, model)
-    split = holdout_split(model, recordings, holdout)
+    held_out = holdout_split(model, recordings, holdout, split)
     settings = make_config(
         {"dataset": "arrays", "holdout": holdout, "distance": model.distance, "nulls": nulls}
     )
-    found = assess(model, recordings, embedding, split, settings, _say)
+    found = assess(model, recordings, embedding, held_out, settings, _say)
     folder = archive.RunFolder(Path(output_path))
     (folder / archive.DECODED).parent.mkdir(parents=True, exist_ok=True)
     write_decoded(folder, found.decoded)
@@ -194,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with archive.writing(folder):
                 archive.unseal(folder)
                 embedding, metrics = evaluate_embedding(
-                    model, dataset, None, output, settings.holdout
+                    model, dataset, None, output, settings.holdout, split=settings.split
                 )
             settled = settled_settings(model, sampling_plan(model, _recordings(dataset, None)))
             resolved = {**settings.model_dump(mode="json"), **settled}

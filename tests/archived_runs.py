@@ -78,7 +78,19 @@ def made_scores(kind, value=None, low_high=None, pca=None, p=1 / 51, n=50):
         "null": {
             "statistic": "a score", "observed": better * value, "values": null.tolist(), "p": p,
             "n": n, "how": "shifted within segments", "retrained": False,
+            "trained_on_label": False,
         },
+    }  # fmt: skip
+
+
+def made_folds(kind, values):
+    """A K-fold evaluation of one label in the schema of the metrics."""
+    mean = sum(values) / len(values)
+    pooled = {**SCORES[kind], MAIN[kind]: mean, "decoder": "ridge, alpha 1"}
+    pooled["intervals"] = {MAIN[kind]: [0.9 * mean, 1.1 * mean]}
+    return {
+        "score": MAIN[kind], "values": list(values), "mean": mean,
+        "test_steps": [100] * len(values), "pooled": pooled,
     }  # fmt: skip
 
 

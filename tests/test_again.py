@@ -14,6 +14,7 @@ from grevy.cli import app
 from grevy.config import make_config
 from grevy.errors import GrevyError
 from grevy.experiment import run_experiment
+from grevy.recording import continuous, make_recording, segments_from_identifiers
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,15 @@ def made(tmp_path_factory):
     np.save(folder / "embedding.npy", neural[:, :3])
     settings = {
         "data": str(folder / "data.npz"), "neural": "neural", "label": "place",
-        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 19,
+        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 20,
         "output_dir": str(folder / "run"),
     }  # fmt: skip
     return folder, run_experiment(make_config(settings), verbose=False)
 
 
 def request(target, **settings):
-    given = dict.fromkeys(("data", "neural", "segments", "holdout", "nulls"))
-    given |= {"labels": (), "trust": False, "gap": 0, "seed": 0}
+    given = dict.fromkeys(("data", "neural", "segments", "holdout", "split", "nulls"))
+    given |= {"labels": (), "trust": False, "gap": 0, "umap": False, "seed": 0}
     return EvaluationRequest(target=target, **{**given, **settings})
 
 
@@ -64,6 +65,18 @@ def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
     assert "no baselines" in capsys.readouterr().out
 
 
+def test_umap_that_is_missing(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.setattr("grevy.decoding.baselines.find_spec", lambda name: None)
+    with pytest.raises(GrevyError, match="pip install"):
+        evaluate_target(request(folder / "run", umap=True), print)
+    real = make_config
+    monkeypatch.setattr("grevy.again.make_config", lambda given: real({**given, "umap": True}))
+    metrics = evaluate_target(request(folder / "run", nulls=0), print)
+    assert "no baseline of UMAP" in capsys.readouterr().out
+    assert "umap" not in metrics["scores"]["place"]["blocked"]
+
+
 @pytest.mark.parametrize("nulls", [None, 0, 30])
 def test_an_embedding_made_by_anything_else(made, nulls):
     folder, _ = made
@@ -78,6 +91,54 @@ def test_an_embedding_made_by_anything_else(made, nulls):
     assert scores.get("null", {"n": 0})["n"] == (50 if nulls is None else nulls)
 
 
+def test_a_run_that_held_out_whole_segments(made, tmp_path):
+    folder, _ = made
+    with np.load(folder / "data.npz") as arrays:
+        np.savez(tmp_path / "data.npz", **arrays, trial=np.arange(600) // 40)
+    source = {"data": str(tmp_path / "data.npz"), "neural": "neural", "segments": "trial"}
+    settings = {
+        **source, "label": "place", "split": "segments", "max_iterations": 20, "batch_size": 64,
+        "device": "cpu", "nulls": 0, "output_dir": str(tmp_path / "run"),
+    }  # fmt: skip
+    done = run_experiment(make_config(settings), verbose=False)
+    assert done.config.seed is not None, "drawn, for it decides what is held out"
+    again = evaluate_target(request(tmp_path / "run", seed=done.config.seed % 2**32), print)
+    assert again["holdout"] == done.metrics["holdout"]
+    assert again["scores"] == done.metrics["scores"]
+    other = evaluate_target(request(tmp_path / "run", seed=1), print)
+    ours, theirs = (m["scores"]["place"]["blocked"]["raw"]["test_r2"] for m in (again, other))
+    assert ours == theirs, "the segments are the run's, whatever the seed of the nulls"
+    asked = request(
+        folder / "embedding.npy", **source, labels=("place",), split="segments", nulls=0
+    )
+    assert evaluate_target(asked, print)["holdout"]["test_segments"] == 3
+
+
+@pytest.mark.parametrize("split", ["blocks", "segments"])
+def test_two_recordings_keep_their_segments_apart(tmp_path, split):
+    rng = np.random.default_rng(0)
+    recordings = [
+        make_recording(
+            rng.normal(size=(length, 4)).astype("f4"),
+            [continuous(rng.normal(size=length), "place")],
+            segments=segments_from_identifiers(np.arange(length) // 30),
+        )
+        for length in (240, 180)
+    ]
+    settings = {
+        "dataset": "two", "split": split, "max_iterations": 10, "batch_size": 32, "nulls": 0,
+        "device": "cpu", "seed": 2, "output_dir": str(tmp_path / "run"),
+        "model_architecture": "offset1-model",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grevy.experiment.load_recordings", lambda *_: tuple(recordings))
+        patch.setattr("grevy.again.load_recordings", lambda *_: tuple(recordings))
+        done = run_experiment(make_config(settings), verbose=False)
+        again = evaluate_target(request(tmp_path / "run", seed=2), print)
+    assert again["scores"] == done.metrics["scores"]
+    assert again["holdout"] == done.metrics["holdout"]
+
+
 @pytest.mark.parametrize(
     ("target", "settings", "match"),
     [
@@ -85,9 +146,17 @@ def test_an_embedding_made_by_anything_else(made, nulls):
         ("absent.npy", {"data": "data.npz"}, "cannot be read as an embedding"),
         ("data.npz", {"data": "data.npz"}, "holds several arrays"),
         ("", {}, "no finished run"),
-        ("run", {"nulls": 3}, "--nulls 3"),
+        ("run", {"nulls": 19}, "--nulls 19: give at least 20"),
         ("run", {"holdout": 1.5}, "--holdout 1.5"),
         ("run", {"holdout": 0.4}, "trained with"),
+        ("run", {"split": "segments"}, "--split segments: the encoder of this run was trained"),
+        ("run", {"split": "trials"}, "'blocks' or 'segments'"),
+        ("embedding.npy", {"data": "data.npz", "split": "trials"}, "'blocks' or 'segments'"),
+        (
+            "embedding.npy",
+            {"data": "data.npz", "split": "segments", "labels": ("place",)},
+            "the data has 1 segment;",
+        ),
         ("run", {"data": "data.npz"}, "knows its data"),
         ("short.npy", {"data": "data.npz", "labels": ("place",)}, "10 time steps"),
         ("flat.npy", {"data": "data.npz", "labels": ("place",)}, r"expected \(T, D\)"),

@@ -1,15 +1,27 @@
 """A run assessed: other seeds, nulls with retraining, validation, and no leak from end to end."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 import grevy
-from grevy.assessment import assess, embed_recordings, join_recordings, training_parts
+from grevy.assessment import (
+    assess,
+    embed_recordings,
+    fold_splits,
+    holdout_split,
+    join_recordings,
+    settle_seed,
+    training_parts,
+)
+from grevy.checkpoint import Checkpoints
 from grevy.config import make_config
+from grevy.decoding import pool
 from grevy.errors import GrevyError
-from grevy.experiment import holdout_split, make_model, train
+from grevy.estimator import CEBRA
+from grevy.experiment import make_model, train
 from grevy.recording import circular, continuous, discrete, make_recording
 
 SETTINGS = {
@@ -41,7 +53,7 @@ def made(length=500, kind="continuous", seed=0, neurons=6):
 def assessed(recordings, **settings):
     config = make_config({**SETTINGS, **settings})
     model = make_model(config, verbose=False)
-    split = holdout_split(model, recordings, config.holdout)
+    split = holdout_split(model, recordings, config.holdout, config.split)
     told = []
     config = train(model, recordings, split, config, None, False, told.append)
     embedding = embed_recordings(model, recordings)
@@ -51,23 +63,23 @@ def assessed(recordings, **settings):
 
 @pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
 def test_a_true_label_stands_above_moved_ones(kind):
-    found, *_ = assessed([made(kind=kind)], nulls=19)
+    found, *_ = assessed([made(kind=kind)], nulls=20)
     null = found.metrics["scores"]["place"]["null"]
-    assert null["n"] == 19
+    assert null["n"] == 20
     assert null["observed"] > max(null["values"])
-    assert null["p"] == pytest.approx(1 / 20)
+    assert null["p"] == pytest.approx(1 / 21)
     assert not null["retrained"]
 
 
 def test_retraining_on_moved_labels():
-    few = {"nulls": 19, "max_iterations": 3}
+    few = {"nulls": 20, "max_iterations": 3}
     found, _, _, told = assessed([made(length=300)], null_retrain=True, **few)
     plain, *_ = assessed([made(length=300)], **few)
     anew, kept = (f.metrics["scores"]["place"]["null"] for f in (found, plain))
     assert anew["retrained"]
     assert anew["observed"] == kept["observed"]
     assert anew["values"] != kept["values"]
-    assert any("19 times more" in line for line in told)
+    assert any("20 times more" in line for line in told)
 
 
 def test_seeds_are_compared_on_held_out_steps():
@@ -89,13 +101,150 @@ def test_validation_is_told():
 
 def test_two_recordings_have_everything_but_baselines():
     recordings = [made(seed=0), made(seed=1, neurons=4)]
-    found, *_ = assessed(recordings, nulls=19, seeds=2)
+    found, *_ = assessed(recordings, nulls=20, seeds=2)
     scores = found.metrics["scores"]["place"]
     assert set(scores["blocked"]) == {"embedding", "chance"}
-    assert scores["null"]["n"] == 19
+    assert scores["null"]["n"] == 20
     assert len(found.metrics["consistency"]["r2"]) == 2
     assert "baselines" in found.metrics["note"]
     assert np.isfinite(found.metrics["goodness_of_fit_heldout_bits"])
+
+
+def test_whole_segments_are_held_out_and_nothing_of_them_leaks():
+    trials = np.stack([np.arange(0, 500, 25), np.arange(25, 525, 25)], axis=1)
+    recording = dataclasses.replace(made(), segments=trials)
+    clean, model, split, _ = assessed([recording], split="segments", nulls=20)
+    owner = np.arange(500) // 25
+    assert not set(owner[split.train]) & set(owner[split.test])
+    assert len(split.train) + len(split.test) == 500
+    held = clean.metrics["holdout"]
+    assert held == {
+        "split": "segments", "train_steps": 400, "test_steps": 100, "test_segments": 4,
+    }  # fmt: skip
+    assert np.isfinite(clean.metrics["goodness_of_fit_heldout_bits"])
+    neural, values = recording.neural.copy(), recording.labels[0].values.copy()
+    neural[split.test] += 50
+    values[split.test] += 1000
+    label = dataclasses.replace(recording.labels[0], values=values)
+    planted = dataclasses.replace(recording, neural=neural, labels=(label,))
+    found, other, _, _ = assessed([planted], split="segments", nulls=0)
+    assert model.solver_.history == other.solver_.history
+    one, two = (f.metrics["scores"]["place"]["blocked"]["embedding"] for f in (clean, found))
+    assert one["decoder"] == two["decoder"]
+    assert one["train_r2"] == pytest.approx(two["train_r2"], abs=1e-6)
+    assert one["test_r2"] != two["test_r2"]
+
+
+class TestSettledSeed:
+    config = make_config({**SETTINGS, "seed": None, "split": "segments"})
+
+    def test_only_where_it_decides_what_is_held_out(self):
+        blocks = make_config({**SETTINGS, "seed": None})
+        assert settle_seed(blocks, None, False) is blocks
+        given = make_config({**SETTINGS, "split": "segments"})
+        assert settle_seed(given, None, False) is given
+
+    def test_a_new_one(self):
+        seeds = {settle_seed(self.config, None, False).seed for _ in range(3)}
+        assert len(seeds) == 3
+        assert None not in seeds
+
+    def test_that_of_the_training_to_go_on_with(self, tmp_path):
+        checkpoints = Checkpoints(tmp_path)
+        recording = dataclasses.replace(made(), segments=np.array([[0, 250], [250, 500]]))
+        model = make_model(make_config(SETTINGS), verbose=False).fit(recording)
+        model.save(checkpoints.path(60))
+        checkpoints.path(80).write_bytes(b"cut off")
+        assert settle_seed(self.config, checkpoints, True).seed == 3
+        assert settle_seed(self.config, checkpoints, False).seed != 3
+
+
+class TestFolds:
+    @pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
+    def test_every_step_is_tested_once(self, kind):
+        found, _, _, told = assessed([made(kind=kind)], folds=3)
+        folds = found.metrics["folds"]["place"]
+        assert json.loads(json.dumps(folds, allow_nan=False)) == folds
+        score = {
+            "continuous": "test_r2", "circular": "mean_error", "discrete": "balanced_accuracy",
+        }[kind]  # fmt: skip
+        assert folds["score"] == score
+        assert folds["test_steps"] == [167, 166, 167]
+        assert folds["mean"] == pytest.approx(np.mean(folds["values"]))
+        pooled = folds["pooled"]
+        low, high = pooled["intervals"][score]
+        assert low < pooled[score] < high
+        assert min(folds["values"]) < pooled[score] < max(folds["values"])
+        assert ("chance" in folds) == (kind == "discrete")
+        if kind == "discrete":
+            assert folds["chance"] == pytest.approx([1 / 3] * 3)
+            assert np.sum(pooled["confusion"]["counts"]) == 500
+        assert any("3 times more" in line for line in told)
+
+    def test_the_run_itself_stays_as_it_was(self):
+        plain, one, *_ = assessed([made()], nulls=20)
+        folded, other, *_ = assessed([made()], nulls=20, folds=2)
+        assert one.solver_.history == other.solver_.history
+        metrics = {**folded.metrics}
+        del metrics["folds"]
+        assert metrics == plain.metrics
+
+    def test_two_recordings(self):
+        recordings = [made(seed=0), made(seed=1, neurons=4)]
+        found, *_ = assessed(recordings, folds=2)
+        assert found.metrics["folds"]["place"]["test_steps"] == [500, 500]
+
+    @pytest.mark.parametrize("split", ["blocks", "segments"])
+    def test_a_fold_moves_nothing_but_its_own_scores(self, split, monkeypatch):
+        """Absurd data in a fold's test steps: its encoder and its decoder stay as they were."""
+        trials = np.stack([np.arange(0, 500, 50), np.arange(50, 550, 50)], axis=1)
+        recording = dataclasses.replace(made(), segments=trials)
+        config = make_config({**SETTINGS, "folds": 3, "split": split})
+        model = make_model(config, verbose=False)
+        fold = fold_splits(model, [recording], config)[1]
+        gone = np.setdiff1d(np.arange(500), fold.train)
+        neural, values = recording.neural.copy(), recording.labels[0].values.copy()
+        neural[fold.test] += 50
+        values[gone] += 1000
+        label = dataclasses.replace(recording.labels[0], values=values)
+        planted = dataclasses.replace(recording, neural=neural, labels=(label,))
+        histories, kept, folded = [], [], []
+        fit = CEBRA.fit
+
+        def watched(self, *given, **named):
+            fitted = fit(self, *given, **named)
+            histories.append(list(fitted.solver_.history))
+            return fitted
+
+        def watched_pool(label, readings, *given):
+            found = pool(label, readings, *given)
+            kept.append(found.folds[1])
+            return found
+
+        monkeypatch.setattr(CEBRA, "fit", watched)
+        monkeypatch.setattr("grevy.evaluation.folds.pool", watched_pool)
+        for each in (recording, planted):
+            found, *_ = assessed([each], folds=3, split=split)
+            folded.append(found.metrics["folds"]["place"])
+        # Of each run: its own training, then one for each fold.
+        assert histories[2] == histories[6]
+        assert histories[1] != histories[5], "another fold trains on what was planted"
+        one, two = kept
+        assert one.decoder == two.decoder
+        assert one.scores.train_r2 == pytest.approx(two.scores.train_r2, abs=1e-6)
+        assert folded[0]["values"][1] == one.scores.test_r2 != two.scores.test_r2
+
+    def test_what_cannot_be_trained_leaves_the_run_whole(self):
+        found, *_ = assessed([made(length=120)], folds=70)
+        assert "folds" not in found.metrics
+        assert "No folds: " in found.metrics["note"]
+        assert "scores" in found.metrics
+
+    def test_without_a_label_there_is_nothing_to_fold(self):
+        recording = dataclasses.replace(made(), labels=())
+        config = make_config({**SETTINGS, "folds": 3})
+        with pytest.raises(GrevyError, match="--folds 3: no label was given"):
+            fold_splits(make_model(config, verbose=False), [recording], config)
 
 
 def test_training_validation_and_test_stay_apart():
@@ -121,7 +270,7 @@ def test_what_is_held_out_moves_nothing_but_its_own_scores():
     Windows of training steps reach into the gaps, but not through them.
     """
     recording = made()
-    _, model, split, _ = assessed([recording], nulls=19)
+    _, model, split, _ = assessed([recording], nulls=20)
     unseen = np.setdiff1d(np.arange(len(recording)), split.train)
     neural = recording.neural.copy()
     neural[split.test] += 50
@@ -139,6 +288,21 @@ def test_what_is_held_out_moves_nothing_but_its_own_scores():
         assert one["test_r2"] != two["test_r2"]
 
 
+@pytest.mark.parametrize(
+    ("conditional", "kind", "seen"),
+    [
+        ("time", "continuous", False),
+        ("time", "discrete", True),
+        (None, "continuous", True),
+        (None, "circular", True),
+        (None, "discrete", True),
+    ],
+)
+def test_which_labels_the_encoder_has_seen(conditional, kind, seen):
+    found, *_ = assessed([made(kind=kind)], nulls=20, max_iterations=3, conditional=conditional)
+    assert found.metrics["scores"]["place"]["null"]["trained_on_label"] == seen
+
+
 def test_joined_recordings_keep_their_order():
     whole = join_recordings([made(length=100), made(length=80, seed=1, neurons=3)])
     assert len(whole) == 180
@@ -151,7 +315,7 @@ def test_joined_recordings_keep_their_order():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"nulls": 5}, "--nulls is 5"),
+        ({"nulls": 19}, "--nulls is 19: give at least 20"),
         ({"nulls": -1}, "--nulls is -1"),
         ({"seeds": 0}, "--seeds is 0"),
         ({"null_retrain": True, "nulls": 0}, "--null-retrain needs"),
@@ -168,7 +332,7 @@ def test_the_public_functions_take_plain_arrays():
     embedding, values = recording.neural, recording.labels[0].values
     decoding = grevy.decode(embedding, values)
     assert decoding.scores.test_r2 > 0.8
-    assert grevy.null_test(embedding, values, n=19).p == pytest.approx(1 / 20)
+    assert grevy.null_test(embedding, values, n=20).p == pytest.approx(1 / 21)
     both = grevy.consistency([embedding, embedding @ np.diag(np.arange(1.0, 7.0))])
     assert both.r2[0, 1] == pytest.approx(1, abs=1e-6)
     assert callable(grevy.goodness_of_fit)

@@ -52,11 +52,14 @@ anything = {
     "hybrid": st.booleans(),
     "seed": st.none() | st.integers(0, 2**64),
     "holdout": st.floats(0, 1, exclude_max=True),
+    "split": st.sampled_from(["blocks", "segments"]),
+    "folds": st.just(0),  # more need a holdout; see the next test
     "validation": st.floats(0, 1, exclude_max=True),
     "patience": st.none(),  # a number needs validation; see the next test
-    "nulls": st.just(0) | st.integers(19, 1000),
+    "nulls": st.just(0) | st.integers(20, 1000),
     "null_retrain": st.just(False),
     "seeds": whole,
+    "umap": st.just(False),  # as the folds
     "precision": st.sampled_from(["float32", "bf16"]),
     "device": names,
     "output_dir": names,
@@ -75,7 +78,12 @@ def test_settings_survive_the_archive(tmp_path_factory, given):
 
 
 def test_settings_that_need_others_survive_it_too():
-    for several in ({"validation": 0.1, "patience": 3}, {"nulls": 19, "null_retrain": True}):
+    for several in (
+        {"folds": 5},
+        {"umap": True},
+        {"validation": 0.1, "patience": 3},
+        {"nulls": 20, "null_retrain": True},
+    ):
         config = make_config({**FILE, **several})
         assert make_config(config.model_dump(mode="json")) == config
 
@@ -104,6 +112,11 @@ def test_no_setting_is_left_out_above():
         ({"prior": "flat"}, ["--prior is 'flat'", "'uniform'"]),
         ({"holdout": 1}, ["--holdout is 1", "less than 1"]),
         ({"holdout": -0.1}, ["--holdout is -0.1"]),
+        ({"umap": True, "holdout": 0}, ["--umap", "--holdout above 0"]),
+        ({"folds": 1}, ["--folds is 1: give at least 2, or 0"]),
+        ({"folds": -1}, ["--folds is -1"]),
+        ({"folds": 3, "holdout": 0}, ["--folds is 3", "--holdout above 0"]),
+        ({"split": "trials"}, ["--split is 'trials'", "'blocks' or 'segments'"]),
         ({"validation": 1.0}, ["--validation is 1.0", "less than 1"]),
         ({"patience": 0, "validation": 0.1}, ["--patience is 0"]),
         ({"patience": 3}, ["--patience needs --validation"]),

@@ -19,7 +19,14 @@ from grevy.decoding.checks import parts
 from grevy.decoding.layout import lay_out, thin
 from grevy.errors import GrevyError
 from grevy.recording import TAU, circular, continuous, discrete
-from grevy.splits import Split, block_folds, blocked_split, random_split, segment_folds
+from grevy.splits import (
+    Split,
+    block_folds,
+    blocked_split,
+    random_split,
+    segment_folds,
+    segment_split,
+)
 
 T = 600
 WHOLE = np.array([[0, T]])
@@ -521,3 +528,40 @@ def test_ridge_is_for_numbers(embedding):
 def test_decode_refuses_bad_labels(label, message, embedding):
     with pytest.raises(GrevyError, match=message):
         decode(embedding, label, SPLIT)
+
+
+class TestInnerFoldsOfWholeSegments:
+    """Where whole segments are held out, decoders are chosen by folds of whole segments."""
+
+    segments = np.stack([np.arange(0, 200, 20), np.arange(20, 220, 20)], axis=1)
+
+    def layout(self, segments):
+        split = segment_split(segments, 0.2, 3)
+        return lay_out(split, segments, 5, np.random.default_rng(0))
+
+    def test_no_segment_is_on_both_sides(self):
+        layout = self.layout(self.segments)
+        assert len(layout.folds) == 4
+        tested = []
+        for fold in layout.folds:
+            steps = layout.sample[fold.tested]
+            assert not set(fold.train // 20) & set(steps // 20)
+            assert len(fold.train) + len(steps) == len(layout.train), "no gap is needed"
+            tested.append(steps)
+        np.testing.assert_array_equal(np.sort(np.concatenate(tested)), layout.train)
+
+    def test_fewer_segments_make_fewer_folds(self):
+        layout = self.layout(np.array([[0, 100], [100, 200], [200, 240]]))
+        assert len(layout.folds) == 2
+
+    def test_one_training_segment_is_cut_into_blocks(self):
+        layout = self.layout(np.array([[0, 200], [200, 240]]))
+        assert len(layout.folds) == 4
+        assert len(layout.folds[0].train) < 150, "with a gap"
+
+    def test_a_split_keeps_it_through_the_preparation(self):
+        rng = np.random.default_rng(0)
+        split = segment_split(self.segments, 0.2, 3)
+        ready = prepare(rng.normal(size=(200, 3)), split, segments=self.segments, gap=5)
+        for fold in ready.layout.folds:
+            assert not set(fold.train // 20) & set(ready.layout.sample[fold.tested] // 20)

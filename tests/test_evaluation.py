@@ -52,7 +52,7 @@ def made(seed=0, length=T):
 
 
 EMBEDDING, RECORDING = made()
-OPTIONS = {"gap": GAP, "nulls": 19, "n_bootstrap": 100}
+OPTIONS = {"gap": GAP, "nulls": 20, "n_bootstrap": 100}
 KINDS = {label.name: label for label in RECORDING.labels}
 
 
@@ -79,6 +79,7 @@ class TestEvaluate:
             "train_r2", "test_r2", "prediction_r2", "scores", "leaky", "holdout",
         }  # fmt: skip
         assert metrics["holdout"] == {
+            "split": "blocks",
             "train_steps": len(SPLIT.train),
             "test_steps": len(SPLIT.test),
         }
@@ -114,17 +115,25 @@ class TestEvaluate:
 
     @pytest.mark.parametrize("name", KINDS)
     def test_the_null(self, found, name):
-        expected = null_test(EMBEDDING, KINDS[name], SPLIT, gap=GAP, n=19)
+        expected = null_test(EMBEDDING, KINDS[name], SPLIT, gap=GAP, n=20)
         assert found.metrics["scores"][name]["null"] == {
             "statistic": expected.statistic_name,
             "observed": expected.observed,
             "values": expected.null.tolist(),
             "p": expected.p,
-            "n": 19,
+            "n": 20,
             "how": "shifted within segments",
             "retrained": False,
+            "trained_on_label": False,
         }
-        assert expected.p == 0.05
+        assert expected.p == 1 / 21
+
+    def test_the_null_of_a_label_that_the_encoder_was_trained_with(self):
+        found = evaluate(EMBEDDING, RECORDING, SPLIT, trained_on=["heading"], **OPTIONS)
+        scores = found.metrics["scores"]
+        assert {name: each["null"]["trained_on_label"] for name, each in scores.items()} == {
+            "place": False, "heading": True, "side": False,
+        }  # fmt: skip
 
     @pytest.mark.parametrize("name", KINDS)
     def test_what_was_decoded(self, found, name):
@@ -151,6 +160,16 @@ class TestEvaluate:
         for name, score in (("place", "test_r2"), ("side", "balanced_accuracy")):
             blocked = found.metrics["scores"][name]["blocked"]
             assert blocked["embedding"][score] > blocked["chance"][score]
+
+    def test_chance_of_classes_does_not_hang_on_the_commonest(self):
+        """The training's commonest class is not tested; an answer among those tested is."""
+        side = discrete(np.r_[np.zeros(300, int), np.arange(300) % 2 + 1], "side")
+        whole = make_recording(RECORDING.neural, [side])
+        split = Split(np.arange(380), np.arange(400, 600))
+        found = evaluate(EMBEDDING, whole, split, nulls=0, n_bootstrap=0)
+        chance = found.metrics["scores"]["side"]["blocked"]["chance"]
+        assert chance["accuracy"] == 0
+        assert chance["balanced_accuracy"] == chance["balanced_chance"] == 0.5
 
     def test_the_confusion_has_its_classes(self, found):
         confusion = found.metrics["scores"]["side"]["blocked"]["embedding"]["confusion"]
@@ -217,7 +236,7 @@ class TestEvaluate:
         labels = (discrete(trial % 2, "side"), KINDS["place"])
         whole = make_recording(RECORDING.neural, labels, segments=trial)
         split = blocked_split(whole.segments, 0.2, 0)
-        metrics = evaluate(EMBEDDING, whole, split, whole.neural, nulls=19).metrics
+        metrics = evaluate(EMBEDDING, whole, split, whole.neural, nulls=20).metrics
         assert "null" not in metrics["scores"]["side"]
         assert "'side' is constant within each of the 4 segments" in metrics["note"]
         assert "p" in metrics["scores"]["place"]["null"]
@@ -230,7 +249,7 @@ class TestEvaluate:
             return np.column_stack([EMBEDDING, label.values])
 
         whole = make_recording(RECORDING.neural, [KINDS["place"]])
-        null = evaluate(EMBEDDING, whole, SPLIT, nulls=19, retrain=retrain).metrics
+        null = evaluate(EMBEDDING, whole, SPLIT, nulls=20, retrain=retrain).metrics
         assert null["scores"]["place"]["null"]["retrained"]
         assert min(null["scores"]["place"]["null"]["values"]) > 0.99
         assert {label.name for label in given} == {"place"}
@@ -264,7 +283,7 @@ class TestGaps:
     def test_an_encoder_trained_anew_may_leave_them_out_too(self):
         whole = make_recording(RECORDING.neural, [KINDS["place"]], segments=self.segments)
         split = blocked_split(whole.segments, 0.2, GAP)
-        found = evaluate(self.gappy(), whole, split, nulls=19, retrain=lambda label: self.gappy())
+        found = evaluate(self.gappy(), whole, split, nulls=20, retrain=lambda label: self.gappy())
         assert found.metrics["scores"]["place"]["null"]["retrained"]
 
 
@@ -431,7 +450,7 @@ def broken(row):
         ((broken(7), RECORDING), {}, r"NaN or infinite at 1 of 600.*smaller learning rate"),
         ((EMBEDDING[:, 0], RECORDING), {}, r"expected \(T, D\)"),
         ((EMBEDDING, RECORDING, Split(SPLIT.train, np.arange(590, 620))), {}, "20 training or"),
-        ((EMBEDDING, RECORDING, SPLIT), {"nulls": 5}, "5 nulls; expected at least 19"),
+        ((EMBEDDING, RECORDING, SPLIT), {"nulls": 19}, "19 nulls; expected at least 20"),
         ((EMBEDDING, RECORDING, SPLIT), {"nulls": -1}, "-1 nulls"),
         ((EMBEDDING, RECORDING, SPLIT), {"gap": -1}, "gap of -1"),
         ((EMBEDDING, RECORDING, SPLIT), {"n_bootstrap": 3}, "3 bootstrap"),

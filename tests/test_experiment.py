@@ -179,7 +179,7 @@ class TestScores:
         assert scores["kind"] == "continuous"
         assert set(scores["blocked"]) == {"embedding", "pca", "raw", "chance"}
         assert scores["blocked"]["raw"]["test_r2"] > 0.99
-        assert metrics["holdout"] == {"train_steps": 300, "test_steps": 80}
+        assert metrics["holdout"] == {"split": "blocks", "train_steps": 300, "test_steps": 80}
 
     def test_circular(self):
         rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -21,6 +22,7 @@ from archived_runs import (
     HOSTILE,
     MAIN,
     held_out,
+    made_folds,
     made_labels,
     made_metrics,
     made_scores,
@@ -35,7 +37,13 @@ from grevy.figures.heldout import confusion, error_by_value, middle, stretches, 
 from grevy.recording import circular, continuous, discrete, make_label
 from grevy.report import report_html, write_figures, write_report
 from grevy.report.decoded import decoded_charts
-from grevy.report.evidence import baseline_chart, chance_loss, loss_chart, null_chart
+from grevy.report.evidence import (
+    baseline_chart,
+    chance_loss,
+    folds_chart,
+    loss_chart,
+    null_chart,
+)
 from grevy.report.methods import bibtex, command, methods
 from grevy.report.packing import NOTHING, plain, quantised, script_json
 from grevy.report.page import score_table
@@ -43,6 +51,7 @@ from grevy.report.results import label_results
 from grevy.report.space import space_data
 from grevy.report.verdict import run_verdicts
 from grevy.report.wording import duration, listed, number, probability, score
+from grevy.summary import describe_metrics
 
 ROOT = Path(__file__).parents[1]
 # Elements that have no end.
@@ -417,7 +426,7 @@ CASES = [
     ("continuous", {}, "better"),
     ("circular", {}, "better"),
     ("discrete", {}, "better"),
-    ("continuous", {"p": 0.05 + 1e-9, "n": 19}, "chance"),
+    ("continuous", {"p": 0.05 + 1e-9, "n": 20}, "chance"),
     ("continuous", {"p": 0.3}, "chance"),
     ("circular", {"p": 0.3}, "chance"),
     ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "pca": 0.0}, "chance"),
@@ -431,6 +440,9 @@ CASES = [
     ("circular", {"pca": 26.0}, "unclear"),
     ("discrete", {"pca": 0.74}, "unclear"),
     ("continuous", {"p": 0.25, "n": 11}, "untested"),
+    ("continuous", {"p": 1 / 20, "n": 19}, "untested"),
+    ("continuous", {"p": 1 / 21, "n": 20}, "better"),
+    ("continuous", {"p": 2 / 21, "n": 20}, "chance"),
 ]
 
 
@@ -740,6 +752,201 @@ SETTINGS = [
         "seed": 5,
     },
 ]
+
+
+def unpacked(packed):
+    """The numbers of a typed array, as plotly reads them."""
+    return bytes_of(packed["bdata"], f"<{packed['dtype']}").tolist()
+
+
+class TestChanceOfClasses:
+    """Of a discrete label chance is one over the classes tested, wherever it is spoken of."""
+
+    def result(self, run, balanced_chance=0.5, **scores):
+        each = made_scores("discrete", **scores)
+        each["blocked"]["embedding"] |= {"balanced_chance": balanced_chance, "chance": 0.05}
+        # Always the training's commonest class, which is none of those tested.
+        each["blocked"]["chance"] = {
+            "balanced_accuracy": 0.0, "accuracy": 0.0, "chance": 0.05, "balanced_chance": 0.5,
+        }  # fmt: skip
+        return label_results(changed(run, scores={"odour": each}))[0]
+
+    def test_it_is_the_same_everywhere(self, run):
+        result = self.result(run)
+        assert result.chance == result.archived_chance == 0.5
+        chart = baseline_chart(result, 0)
+        assert chart.layout["shapes"][0]["x0"] == 0.5
+        assert "Constant answer 0.50" in chart.alternative
+        verdict = run_verdicts([result], run.metrics)[0]
+        assert "chance is 0.50" in verdict.numbers
+        constant = score_table(result)["rows"][3]
+        assert constant["name"] == "Constant answer"
+        assert constant["cells"][0] == "0.50"
+
+    def test_a_score_above_the_commonest_class_alone_is_no_finding(self, run):
+        result = self.result(run, value=0.45, low_high=(0.4, 0.49), pca=0.3)
+        assert run_verdicts([result], run.metrics)[0].finding == "chance"
+
+    def test_the_summary_says_it_too(self):
+        scores = {
+            "balanced_accuracy": 0.75, "accuracy": 0.9, "f1": 0.7, "chance": 0.8,
+            "balanced_chance": 0.5, "decoder": "logistic",
+        }  # fmt: skip
+        metrics = {"scores": {"odour": {"kind": "discrete", "random": scores}}}
+        line = describe_metrics(metrics)[1]
+        assert line == (
+            "  random split: balanced accuracy 0.750 (chance 0.500), accuracy 0.900 (chance "
+            "0.800), macro F1 0.700"
+        )
+
+
+def test_numbers_stay_off_the_line_of_chance(run):
+    """Score, PCA, raw and the constant answer; chance is 0.25, and the axis goes to 0.9."""
+    scores = made_scores("discrete", value=0.9, low_high=(0.85, 0.9), pca=0.27)
+    scores["blocked"]["raw"]["balanced_accuracy"] = 0.24
+    chart = baseline_chart(label_results(changed(run, scores={"odour": scores}))[0], 0)
+    assert chart.traces[0]["textposition"] == [
+        "top center", "top right", "top left", "middle right",
+    ]  # fmt: skip
+
+
+class TestManyClasses:
+    def run(self, folder, count):
+        label = discrete(np.arange(300) % count, "cell")
+        return read_run(write_run(folder / "run", (label,)))
+
+    @pytest.mark.parametrize(("count", "drawn"), [(100, True), (101, False), (300, False)])
+    def test_a_matrix_that_nobody_can_read_is_not_drawn(self, tmp_path, count, drawn):
+        run = self.run(tmp_path, count)
+        page = Page(report_html(run))
+        assert ("confusion-0" in page.data("chart-data")) == drawn
+        assert (f"this label has {count} classes" in page.words) == (not drawn)
+        names = write_figures(run)
+        assert (run.folder / "figures/confusion.png").exists() == drawn
+        assert "figures/confusion.png" in names
+
+    def test_ten_thousand_classes_take_no_memory(self, tmp_path):
+        label = discrete(np.arange(10_000), "cell")
+        run = read_run(write_run(tmp_path / "run", (label,), length=10_000))
+        tracemalloc.start()
+        decoded_charts(run, label_results(run)[0], 0)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+        tracemalloc.stop()
+
+
+class TestSeenLabel:
+    """The p of an encoder that has seen the true label, and no moved one, says so."""
+
+    words = "the encoder was trained with the true label of the training steps"
+
+    def told(self, run, **null):
+        scores = made_scores("continuous")
+        scores["null"] |= null
+        changed_run = changed(run, scores={"velocity": scores})
+        result = label_results(changed_run)[0]
+        return (
+            null_chart(result, 0).caption,
+            run_verdicts([result], {})[0].numbers,
+            "\n".join(describe_metrics(changed_run.metrics)),
+        )
+
+    def test_it_is_said_near_the_p(self, run):
+        caption, verdict, summary = self.told(run, trained_on_label=True)
+        assert self.words in caption.replace("The encoder", "the encoder")
+        assert "--null-retrain gives the p that counts" in caption
+        assert "(shifted within segments; the encoder kept)" in typed(verdict)
+        assert "p = 0.020, the encoder kept" in summary
+        assert f"p, the encoder kept: {self.words}" in summary
+
+    @pytest.mark.parametrize(
+        "null",
+        [{"trained_on_label": True, "retrained": True}, {"trained_on_label": False}],
+    )
+    def test_not_where_it_does_not_hold(self, run, null):
+        for said in self.told(run, **null):
+            assert "true label of the training" not in said
+            assert "encoder kept" not in said
+
+    @pytest.mark.parametrize(
+        ("conditional", "kind", "seen"),
+        [
+            ("time", "continuous", False),
+            ("time", "discrete", True),
+            ("time_delta", "continuous", True),
+        ],
+    )
+    def test_an_older_run_is_judged_by_its_settings(self, run, conditional, kind, seen):
+        scores = made_scores(kind)
+        del scores["null"]["trained_on_label"]
+        older = replace(changed(run, scores={"x": scores}), config={"conditional": conditional})
+        assert label_results(older)[0].null.is_of_seen_label == seen
+
+
+class TestFolds:
+    folds = {  # noqa: RUF012
+        "velocity": made_folds("continuous", (0.6, -3.0, 0.75)),
+        "direction": made_folds("circular", (20.0, 30.0, 25.0)),
+        "odour": made_folds("discrete", np.linspace(0.5, 0.8, 20).tolist()),
+    }
+
+    def charts(self, run):
+        results = label_results(changed(run, folds=self.folds))
+        return [folds_chart(result, place) for place, result in enumerate(results)]
+
+    def test_each_is_drawn_with_its_mean(self, run):
+        velocity, direction, odour = self.charts(run)
+        assert unpacked(velocity.traces[1]["y"]) == pytest.approx([0.6, -0.5, 0.75])
+        assert velocity.traces[1]["text"] == ["0.60", "▾ \N{MINUS SIGN}3.00", "0.75"]
+        assert unpacked(direction.traces[0]["y"]) == [25.0, 25.0]
+        assert "25.0 degrees" in direction.caption
+        assert odour.traces[1]["mode"] == "markers", "too many for a number each"
+        assert len(unpacked(odour.traces[1]["y"])) == 20
+        for chart in (velocity, direction, odour):
+            low, high = chart.layout["yaxis"]["range"]
+            drawn = [y for trace in chart.traces for y in unpacked(trace["y"])]
+            assert all(low < y < high for y in drawn)
+
+    def test_chance_is_that_of_the_folds(self, run):
+        folds = {"odour": {**self.folds["odour"], "chance": [0.1, 0.2, 0.3]}}
+        result = label_results(changed(run, folds=folds))[2]
+        assert folds_chart(result, 2).layout["shapes"][0]["y0"] == pytest.approx(0.2)
+        assert baseline_chart(result, 2).layout["shapes"][0]["x0"] == 0.25
+
+    def test_the_page_says_so(self, run):
+        page = Page(report_html(changed(run, folds=self.folds)))
+        assert "Mean of 3 folds 25.0 degrees; all test steps together" in page.words
+        assert "In a 3-fold evaluation of contiguous stretches" in page.words
+        assert {"folds-0", "folds-1", "folds-2"} <= set(page.data("chart-data"))
+
+    @pytest.mark.parametrize(
+        "damaged",
+        [None, {}, {"velocity": []}, {"velocity": {"values": [], "mean": 1, "pooled": {}}},
+         {"velocity": {"values": [0.1, "x"], "mean": 0.1, "pooled": {"test_r2": 0.1}}},
+         {"velocity": {"values": [0.1], "mean": None, "pooled": {"test_r2": 0.1}}}],
+    )  # fmt: skip
+    def test_without_folds_there_is_none(self, run, damaged):
+        results = label_results(changed(run, folds=damaged))
+        assert [folds_chart(result, 0) for result in results] == [None] * 3
+        assert "fold evaluation" not in Page(report_html(changed(run, folds=damaged))).words
+
+
+class TestWhatIsHeldOut:
+    @pytest.fixture(params=["blocks", "segments"])
+    def page(self, request, run):
+        held = {"split": request.param, "train_steps": 240, "test_steps": 60, "test_segments": 3}
+        return request.param, Page(report_html(changed(run, holdout=held))).words
+
+    def test_every_word_of_it_fits(self, page):
+        kind, text = page
+        where = {"blocks": "held-out time", "segments": "held-out segments"}
+        assert f"on {where[kind]}" in text
+        assert f"over {where[kind]}" in text
+        other = where["blocks" if kind == "segments" else "segments"]
+        assert f"on {other}" not in text
+        assert ("60 steps in 3 whole segments" in text) == (kind == "segments")
+        assert ("60 steps in blocks" in text) == (kind == "blocks")
+        assert ("3 whole segments, drawn at random" in text) == (kind == "segments")
+        assert ("in contiguous stretches" in text) == (kind == "blocks")
 
 
 class TestMethods:

@@ -18,7 +18,8 @@ import pytest
 import grevy
 from grevy import archive
 from grevy.experiment import Run
-from grevy.recording import continuous
+from grevy.recording import continuous, make_recording, segments_from_identifiers
+from grevy.splits import segment_split
 
 SCRIPTS = Path(__file__).parents[1] / "experiments"
 
@@ -251,6 +252,25 @@ class TestCommands:
         metrics = json.loads((tmp_path / "run" / archive.METRICS).read_text())
         assert metrics["holdout"]["test_steps"] == 200
 
+    @pytest.mark.parametrize("seed", [None, 4])
+    def test_whole_segments_are_held_out(self, script, tmp_path, seed):
+        rng = np.random.default_rng(0)
+        trials = np.repeat(np.arange(10), 30)
+        recording = make_recording(
+            rng.normal(size=(300, 6)).astype(np.float32),
+            [continuous(rng.normal(size=300), "place")],
+            segments=segments_from_identifiers(trials),
+        )
+        settings = {**CONFIG, "split": "segments", "holdout": 0.2, "seed": seed}
+        model = script.train_cebra_model(recording, None, settings)
+        asked = {"holdout": 0.2, "nulls": 0, "split": "segments"}
+        _, metrics = script.evaluate_embedding(model, recording, None, tmp_path, **asked)
+        assert metrics["holdout"]["split"] == "segments"
+        assert metrics["holdout"]["test_segments"] == 2
+        expected = segment_split(recording.segments, 0.2, model.seed_)
+        steps = np.load(tmp_path / archive.DECODED)["steps_0"]
+        np.testing.assert_array_equal(steps, expected.test)
+
     def test_a_finished_run_is_kept(self, script, tmp_path, capsys):
         given = [*SHORT, "--seed", "1", "--output-dir", str(tmp_path / "run")]
         assert script.main(given) == 0
@@ -284,6 +304,8 @@ class TestCommands:
             (["--distance", "x"], "'cosine' or 'euclidean'"),
             (["--conditional", "delta_normal"], "needs a positive delta"),
             (["--device", "cuda:77"], "cuda:77"),
+            (["--split", "segments", "--holdout", "0.2"], "the data has 1 segment;"),
+            (["--split", "trials"], "'blocks' or 'segments'"),
         ],
     )
     def test_a_mistake_is_said(self, script, tmp_path, given, words, capsys):

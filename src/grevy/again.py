@@ -9,13 +9,14 @@ import numpy as np
 
 from grevy.archive import RunFolder
 from grevy.archived import ArchivedRun, read_run
-from grevy.assessment import join_recordings, training_gap
+from grevy.assessment import join_recordings, laid_out, trained_on, training_gap
 from grevy.config import FEWEST_NULLS, make_config
+from grevy.decoding import require_umap
 from grevy.errors import GrevyError
 from grevy.evaluation import evaluate
-from grevy.experiment import holdout_split, load_recordings, make_model
-from grevy.recording import Array, Recording
-from grevy.splits import blocked_split
+from grevy.experiment import load_recordings, make_model
+from grevy.holdout import hold_out
+from grevy.recording import Array, IntArray, Recording
 
 Notify = Callable[[str], None]
 
@@ -38,11 +39,16 @@ class EvaluationRequest:
         Whether pickled code in it may run.
     holdout : float or None
         Fraction of time held out; that of the run, or 0.2, if None.
+    split : {"blocks", "segments"} or None
+        What is held out; as in the run, or blocks, if None.
     gap : int
         Steps between training and test, for an ``.npy`` file.
     nulls : int or None
         How often labels are moved; as in the run, or 50, if None.
+    umap : bool
+        Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
+        Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
     """
 
     target: Path
@@ -52,8 +58,10 @@ class EvaluationRequest:
     segments: str | None
     trust: bool
     holdout: float | None
+    split: str | None
     gap: int
     nulls: int | None
+    umap: bool
     seed: int
 
 
@@ -74,6 +82,8 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
         raise GrevyError(f"--nulls {request.nulls}: give at least {FEWEST_NULLS}, or 0.")
     if request.holdout is not None and not 0 < request.holdout < 1:
         raise GrevyError(f"--holdout {request.holdout:g}: give a fraction between 0 and 1.")
+    if request.umap:
+        require_umap()
     if request.target.is_dir():
         return _evaluate_run(request, notify)
     return _evaluate_embedding(request, notify)
@@ -87,15 +97,17 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
             f"--label and --segments out."
         )
     run = read_run(RunFolder(request.target))
-    given = {"holdout": request.holdout, "nulls": request.nulls}
+    given = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = make_config({**run.config, "trust": request.trust, **chosen})
-    if request.holdout is not None and request.holdout != run.config.get("holdout"):
-        raise GrevyError(
-            f"--holdout {request.holdout:g}: the encoder of this run was trained with "
-            f"{run.config.get('holdout')}; other blocks would test on what it has seen. Leave it "
-            f"out, or make another run."
-        )
+    held_out = {"holdout": request.holdout, "split": request.split}
+    for name, value in held_out.items():
+        if value is not None and value != run.config.get(name, "blocks"):
+            raise GrevyError(
+                f"--{name} {value}: the encoder of this run was trained with "
+                f"{run.config.get(name, 'blocks')}; other steps would test on what it has seen. "
+                f"Leave it out, or make another run."
+            )
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
     whole, neural = _archived_recording(run, None)
     try:
@@ -105,13 +117,41 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
         recordings = ()
     if len(recordings) == 1 and len(recordings[0]) == len(whole):
         whole, neural = _archived_recording(run, recordings[0])
-    split = holdout_split(model, [whole], settings.holdout)
-    kept = ("goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error")
+    split = None
+    if settings.holdout:
+        each = _segments_of_each(run)
+        seed = settings.seed or 0
+        split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
+    # What takes other trainings, or the model, is the run's own.
+    kept = (
+        "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
+        "folds", "consistency",
+    )  # fmt: skip
     found = evaluate(
         run.embedding, whole, split, neural,
         nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,
+        umap=_has_umap(settings.umap or request.umap, notify),
+        trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
     return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+
+
+def _has_umap(asked: bool, notify: Notify) -> bool:
+    """Tell whether UMAP can be a baseline; a run that had it may come from another machine."""
+    try:
+        if asked:
+            require_umap()
+    except GrevyError as error:
+        notify(f"no baseline of UMAP: {error}")
+        return False
+    return asked
+
+
+def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
+    """Part the segments of a run by its recordings, which lie end to end."""
+    lengths = [int(each["time_steps"]) for each in run.manifest.get("data", [])]
+    owner = np.searchsorted(np.cumsum(lengths[:-1]), run.segments[:, 0], side="right")
+    return [run.segments[owner == number] for number in range(max(len(lengths), 1))]
 
 
 def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Recording, Any]:
@@ -137,7 +177,10 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     settings: dict[str, Any] = {"data" if is_file else "dataset": request.data}
     given = {"neural": request.neural, "label": request.labels, "segments": request.segments}
     settings |= {name: value for name, value in given.items() if value}
-    recordings = load_recordings(make_config({**settings, "trust": request.trust}), notify)
+    if request.split is not None:
+        settings["split"] = request.split
+    config = make_config({**settings, "trust": request.trust})
+    recordings = load_recordings(config, notify)
     whole = join_recordings(recordings)
     if len(whole) != len(embedding):
         raise GrevyError(
@@ -145,12 +188,13 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
             f"the data that it was made from."
         )
     holdout = 0.2 if request.holdout is None else request.holdout
-    split = blocked_split(whole.segments, holdout, request.gap)
+    split = hold_out(laid_out(recordings), config.split, holdout, request.gap, request.seed)
     neural = recordings[0].neural if len(recordings) == 1 else None
     nulls = 50 if request.nulls is None else request.nulls
     found = evaluate(
-        embedding, whole, split, neural, nulls=nulls, seed=request.seed, gap=request.gap
-    )
+        embedding, whole, split, neural,
+        nulls=nulls, seed=request.seed, gap=request.gap, umap=request.umap,
+    )  # fmt: skip
     return found.metrics
 
 

@@ -1,16 +1,27 @@
 """A trained model assessed on the recordings it was made for: scores, nulls, other seeds."""
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grevy.config import RunConfig
+from grevy.checkpoint import Checkpoints
+from grevy.config import RunConfig, SplitKind
 from grevy.errors import GrevyError
-from grevy.evaluation import Evaluation, consistency_metrics, evaluate, goodness_metrics, restricted
+from grevy.evaluation import (
+    Evaluation,
+    consistency_metrics,
+    evaluate,
+    evaluate_folds,
+    fold_metrics,
+    goodness_metrics,
+    restricted,
+)
 from grevy.fit_quality import consistency
-from grevy.recording import Array, Label, Recording
+from grevy.holdout import cut_folds, hold_out
+from grevy.recording import Array, IntArray, Label, Recording
 from grevy.splits import Split, blocked_split, training_segments
 
 if TYPE_CHECKING:
@@ -37,15 +48,18 @@ def assess(
         Of all recordings, end to end.
     split : Split or None
     config : RunConfig
-        `nulls`, `null_retrain`, `seeds` and `distance` count here.
+        `nulls`, `null_retrain`, `seeds`, `folds`, `split`, `umap` and `distance` count here.
     notify : callable
         Told of what takes long.
 
     Returns
     -------
     Evaluation
-        With the goodness of fit, and the validation loss and consistency where there are any.
+        With the goodness of fit, and the validation loss, the folds and the consistency where
+        there are any.
     """
+    from grevy.fitting import sampling_plan
+
     whole = join_recordings(recordings)
     seed = model.seed_ % 2**32
     retrain = None
@@ -61,16 +75,33 @@ def assess(
         seed=seed,
         gap=training_gap(model),
         metric=config.distance,
+        umap=config.umap,
+        trained_on=trained_on(whole.labels, sampling_plan(model, recordings).conditional),
         retrain=retrain,
     )
     metrics: dict[str, Any] = {**goodness_metrics(model, recordings, split, seed), **found.metrics}
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
+    if config.folds:
+        notify(f"training {config.folds} times more, each time without one fold")
+        metrics |= _folds(model, recordings, whole, config, metrics.get("note"))
     if config.seeds > 1:
         notify(f"training {config.seeds - 1} times more, with other seeds")
         metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
     return Evaluation(metrics, found.decoded)
+
+
+def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
+    """Name the labels that decide an encoder's positive pairs.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    conditional : str or None
+        How positives are drawn. By time alone, continuous labels take no part.
+    """
+    return [label.name for label in labels if label.kind == "discrete" or conditional != "time"]
 
 
 def training_gap(model: "CEBRA") -> int:
@@ -78,6 +109,96 @@ def training_gap(model: "CEBRA") -> int:
     from grevy.fitting import model_receptive_field, time_offsets
 
     return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
+
+
+def settle_seed(config: RunConfig, checkpoints: Checkpoints | None, resume: bool) -> RunConfig:
+    """Settle the seed where it decides what is held out: that of a training to go on with, or new.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Returned as it is if it has a seed, or holds out what no seed decides.
+    checkpoints : Checkpoints or None
+    resume : bool
+        Whether the training goes on from the newest usable checkpoint.
+    """
+    if config.seed is not None or config.split == "blocks":
+        return config
+    from grevy.estimator import CEBRA
+
+    for path in checkpoints.newest() if checkpoints is not None and resume else ():
+        try:
+            return config.model_copy(update={"seed": CEBRA.load(path, map_location="cpu").seed_})
+        except GrevyError:
+            continue  # damaged; training too goes on from the one before
+    return config.model_copy(update={"seed": secrets.randbits(32)})
+
+
+def holdout_split(
+    model: "CEBRA", recordings: Sequence[Recording], holdout: float, split: SplitKind = "blocks"
+) -> Split | None:
+    """Set time aside: blocks kept from training by receptive field and time offset, or segments.
+
+    Parameters
+    ----------
+    model : CEBRA
+        Its seed decides which segments are held out.
+    recordings : sequence of Recording
+    holdout : float
+        Fraction of the time steps inside segments; 0 for none.
+    split : {"blocks", "segments"}
+
+    Returns
+    -------
+    Split or None
+        Over the common time axis of all recordings; None if nothing is held out.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short, or has but one segment to hold out by segments.
+    """
+    if not holdout:
+        return None
+    return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
+
+
+def fold_splits(
+    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
+) -> tuple[Split, ...]:
+    """Cut the folds that a run asks for: blocks of time, or whole segments, as its `split` says.
+
+    Returns
+    -------
+    tuple of Split
+        Over the common time axis of all recordings; empty if no folds are asked for.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short or has too few segments, or there is no label to decode.
+    """
+    if not config.folds:
+        return ()
+    if not recordings[0].labels:
+        raise GrevyError(
+            f"--folds {config.folds}: no label was given, so there is nothing to decode in each "
+            f"fold. Name one with --label, or leave --folds out."
+        )
+    each, gap = laid_out(recordings), training_gap(model)
+    return cut_folds(each, config.split, config.folds, gap, _seed(model))
+
+
+def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
+    """Return each recording's segments on the time axis on which recordings lie end to end."""
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    return [each.segments + start for each, start in zip(recordings, starts, strict=False)]
+
+
+def _seed(model: "CEBRA") -> int:
+    """Return the seed of a model, trained or not; settled beforehand where it matters."""
+    seed = getattr(model, "seed_", model.seed)
+    return 0 if seed is None else int(seed)
 
 
 def training_parts(
@@ -115,16 +236,14 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
     from grevy.sessions import align_labels
 
     aligned = align_labels(recordings)
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
     labels = [
         replace(column[0], values=np.concatenate([label.values for label in column]))
         for column in zip(*(recording.labels for recording in aligned), strict=True)
     ]
-    segments = [r.segments + start for r, start in zip(recordings, starts, strict=False)]
     return Recording(
-        neural=np.zeros((int(starts[-1]), 0), np.float32),
+        neural=np.zeros((sum(len(recording) for recording in recordings), 0), np.float32),
         labels=tuple(labels),
-        segments=np.concatenate(segments),
+        segments=np.concatenate(laid_out(recordings)),
         sampling_rate=recordings[0].sampling_rate,
         source=recordings[0].source,
     )
@@ -165,6 +284,32 @@ def _trainer_on_moved_labels(
         return _train_again(model, changed, split, config, model.seed_)
 
     return retrain
+
+
+def _folds(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    whole: Recording,
+    config: RunConfig,
+    note: str | None,
+) -> dict[str, Any]:
+    """Train for each fold, and decode what that training has not seen; say so if that fails."""
+
+    def embed(fold: Split) -> Array:
+        return _train_again(model, recordings, fold, config, model.seed_)
+
+    try:
+        found = evaluate_folds(
+            whole,
+            fold_splits(model, recordings, config),
+            embed,
+            seed=model.seed_ % 2**32,
+            gap=training_gap(model),
+            metric=config.distance,
+        )
+    except GrevyError as error:  # the run itself is whole, and took long
+        return {"note": " ".join(part for part in (note, f"No folds: {error}") if part)}
+    return {"folds": {name: fold_metrics(each) for name, each in found.items()}}
 
 
 def _consistency(

@@ -134,8 +134,12 @@ def run(
     prior: Annotated[str | None, _sampling("empirical or uniform over classes.")] = None,
     num_negatives: Annotated[int | None, _sampling("Default: the batch size.")] = None,
     hybrid: Annotated[bool | None, _sampling("Add a loss in time to the label's.")] = None,
-    holdout: Annotated[
-        float | None, _evaluation("Fraction of time held out in blocks. Default 0.2.")
+    holdout: Annotated[float | None, _evaluation("Fraction of time held out. Default 0.2.")] = None,
+    split: Annotated[
+        str | None, _evaluation("blocks of time (default), or whole segments: trials.")
+    ] = None,
+    folds: Annotated[
+        int | None, _evaluation("Train anew for each of so many folds as well. Default 0: off.")
     ] = None,
     nulls: Annotated[
         int | None, _evaluation("How often labels are moved in time to see chance. Default 50.")
@@ -145,6 +149,9 @@ def run(
     ] = None,
     seeds: Annotated[
         int | None, _evaluation("Train with so many seeds and compare. Default 1.")
+    ] = None,
+    umap: Annotated[
+        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
     ] = None,
     config: Annotated[
         Path | None, _output("YAML file of these settings; flags win over it.")
@@ -314,10 +321,14 @@ def evaluate(
     holdout: Annotated[
         float | None, _evaluation("Fraction of time held out. Default: the run's, or 0.2.")
     ] = None,
+    split: Annotated[
+        str | None, _evaluation("What is held out. Default: the run's, or blocks.")
+    ] = None,
     gap: Annotated[
         int, _evaluation("Steps between training and test, for an .npy file.", min=0)
     ] = 0,
     nulls: Annotated[int | None, _evaluation("Default: the run's, or 50.")] = None,
+    umap: Annotated[bool, _evaluation("UMAP as a baseline too.")] = False,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
 ) -> None:
@@ -327,8 +338,9 @@ def evaluate(
         from grevy.summary import describe_metrics
 
         request = EvaluationRequest(
-            target, data, neural, tuple(label or ()), segments, trust, holdout, gap, nulls, seed
-        )
+            target, data, neural, tuple(label or ()), segments, trust, holdout, split, gap, nulls,
+            umap, seed,
+        )  # fmt: skip
         metrics = evaluate_target(request, _notify)
         print(json.dumps(metrics, indent=2) if json_ else "\n".join(describe_metrics(metrics)))
 

@@ -21,8 +21,10 @@ _INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
 FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
 
 
-# With fewer, no p is below 0.05.
-FEWEST_NULLS = 19
+SplitKind = Literal["blocks", "segments"]
+
+FEWEST_NULLS = 20
+"""The fewest nulls with which p can be below 0.05: 1 / (1 + 20); with 19 it would be 0.05."""
 
 
 class RunConfig(BaseModel):
@@ -58,11 +60,14 @@ class RunConfig(BaseModel):
     hybrid: bool = False
     seed: int | None = Field(None, ge=0)
     holdout: float = Field(0.2, ge=0, lt=1)
+    split: SplitKind = "blocks"
+    folds: int = Field(0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1)
     patience: int | None = Field(None, ge=1)
     nulls: int = Field(50, ge=0)
     null_retrain: bool = False
     seeds: int = Field(1, ge=1)
+    umap: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     device: str = "auto"
     output_dir: str = "results/run"
@@ -90,6 +95,11 @@ class RunConfig(BaseModel):
             raise ValueError(f"--nulls is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
         if self.null_retrain and not (self.nulls and self.holdout):
             raise ValueError("--null-retrain needs --nulls and --holdout above 0")
+        if self.folds == 1 or (self.folds and not self.holdout):
+            needs = "at least 2, or 0" if self.holdout else "--holdout above 0 beside it"
+            raise ValueError(f"--folds is {self.folds}: give {needs}")
+        if self.umap and not self.holdout:
+            raise ValueError("--umap, a baseline on held-out time, needs --holdout above 0")
         if self.patience is not None and not self.validation:
             raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
         if self.dataset is not None and given:

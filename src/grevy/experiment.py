@@ -14,17 +14,20 @@ from grevy.archived import write_decoded, write_labels
 from grevy.assessment import (
     assess,
     embed_recordings,
+    fold_splits,
+    holdout_split,
     join_recordings,
-    training_gap,
+    settle_seed,
     training_parts,
 )
 from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
+from grevy.decoding import require_umap
 from grevy.errors import GrevyError
 from grevy.recording import Array, Recording, data_checksum
 from grevy.report import write_report
 from grevy.sampling import SamplingPlan, fitting_positions
-from grevy.splits import Split, blocked_split
+from grevy.splits import Split
 from grevy.summary import describe_data, summarise
 
 if TYPE_CHECKING:
@@ -89,10 +92,14 @@ def run_experiment(
     began = time.monotonic()
     with archive.opened(config.output_dir, overwrite) as folder:
         recordings = load_recordings(config, notify)
-        model = make_model(config, verbose)
-        split = holdout_split(model, recordings, config.holdout)
-        notify(describe_data(recordings))
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
+        config = settle_seed(config, checkpoints, resume)
+        model = make_model(config, verbose)
+        split = holdout_split(model, recordings, config.holdout, config.split)
+        if config.umap:
+            require_umap()
+        fold_splits(model, recordings, config)  # too few steps for them are said before training
+        notify(describe_data(recordings))
         config = train(model, recordings, split, config, checkpoints, resume, notify)
         embedding = embed_recordings(model, recordings)
         found = assess(model, recordings, embedding, split, config, notify)
@@ -163,19 +170,6 @@ def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
     )
     check_parameters(model)
     return model
-
-
-def holdout_split(model: "CEBRA", recordings: Sequence[Recording], holdout: float) -> Split | None:
-    """Set blocks of time aside, kept from training by the receptive field and the time offset.
-
-    Returns
-    -------
-    Split or None
-        Over the common time axis of all recordings; None if nothing is held out.
-    """
-    if not holdout:
-        return None
-    return blocked_split(join_recordings(recordings).segments, holdout, training_gap(model))
 
 
 def train(

@@ -30,10 +30,13 @@ class Split:
     ----------
     train, test : ndarray, int64
         Time indices, each sorted; the two are disjoint and need not cover the recording.
+    by_segment : bool
+        Whether whole segments were held out. Folds inside the training then keep them whole too.
     """
 
     train: IntArray
     test: IntArray
+    by_segment: bool = False
 
 
 def random_split(length: int, holdout: float, seed: int) -> Split:
@@ -345,7 +348,7 @@ def _by_segment(segments: IntArray, is_tested: npt.NDArray[np.bool_]) -> Split:
             f"testing; each needs at least {MIN_STEPS}. Give more segments, or split by blocks of "
             f"time."
         )
-    return Split(train, test)
+    return Split(train, test, by_segment=True)
 
 
 def _cut_blocks(

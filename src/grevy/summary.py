@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import Recording
 
 
@@ -33,11 +34,12 @@ def summarise(
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
     lines = []
+    where = f"held-out {metrics.get('holdout', {}).get('split', 'blocks')}"
     if "goodness_of_fit_bits" in metrics:
         lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
     if "goodness_of_fit_heldout_bits" in metrics:
         bits = metrics["goodness_of_fit_heldout_bits"]
-        lines.append(f"goodness of fit, held-out blocks: {bits:.3f} bits")
+        lines.append(f"goodness of fit, {where}: {bits:.3f} bits")
     if "train_r2" in metrics:
         lines.append(
             f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
@@ -49,9 +51,13 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"{name} ({scores['kind']})")
         lines.append(f"  random split: {_line(scores['random'])}")
         for what, values in scores.get("blocked", {}).items():
-            lines.append(f"  held-out blocks, {what}: {_line(values)}")
+            lines.append(f"  {where}, {what}: {_line(values)}")
+        if name in metrics.get("folds", {}):
+            lines.append(f"  {_fold_line(metrics['folds'][name])}")
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
+    if any(_is_of_seen_label(each.get("null", {})) for each in metrics.get("scores", {}).values()):
+        lines.append(f"p, the encoder kept: {SEEN_LABEL}")
     if "mean" in metrics.get("consistency", {}):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
@@ -66,11 +72,12 @@ _SHOWN = {
     "mean_error": "mean angular error",
     "median_error": "median angular error",
     "correlation": "circular correlation",
-    "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
     "f1": "macro F1",
-    "chance": "chance",
 }
+# What knowing nothing scores: any one class, and the commonest class of the training.
+_AT_CHANCE = {"balanced_accuracy": "balanced_chance", "accuracy": "chance"}
 
 
 def _line(scores: dict[str, Any]) -> str:
@@ -80,9 +87,27 @@ def _line(scores: dict[str, Any]) -> str:
         if key in scores:
             low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
             parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
+            at_chance = _AT_CHANCE.get(key)
+            if at_chance in scores and scores.get("decoder") != "constant":
+                parts[-1] += f" (chance {scores[at_chance]:.3f})"
     return ", ".join(parts)
+
+
+def _fold_line(found: dict[str, Any]) -> str:
+    each = ", ".join(f"{value:.3f}" for value in found["values"])
+    return (
+        f"{len(found['values'])} folds, an encoder each: {_SHOWN[found['score']]} {each}; mean "
+        f"{found['mean']:.3f}; all together {_line(found['pooled'])}"
+    )
+
+
+def _is_of_seen_label(null: dict[str, Any]) -> bool:
+    """Tell whether a p is of an encoder that has seen the true label, and none of the moved."""
+    return bool(null.get("trained_on_label")) and not null.get("retrained")
 
 
 def _null_line(null: dict[str, Any]) -> str:
     line = f"{null['n']} nulls ({null['how']}): p = {null['p']:.3f}"
+    if _is_of_seen_label(null):
+        line += ", the encoder kept"
     return f"{line}; {null['note']}" if null.get("note") else line

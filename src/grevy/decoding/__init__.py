@@ -6,9 +6,16 @@ whoever made them.
 """
 
 from grevy.decoding.angles import angular_error, circular_correlation
-from grevy.decoding.baselines import linear_map_r2, manual_scores, principal_components
+from grevy.decoding.baselines import (
+    linear_map_r2,
+    manual_scores,
+    principal_components,
+    require_umap,
+    umap_components,
+)
 from grevy.decoding.checks import checked_embedding
-from grevy.decoding.decoder import DecoderName, Prepared, decode, decode_folds, prepare
+from grevy.decoding.decoder import DecoderName, Prepared, Reading, decode, prepare
+from grevy.decoding.folds import Folded, decode_folds, pool
 from grevy.decoding.knn import Metric
 from grevy.decoding.result import Decoding
 from grevy.decoding.scores import CircularScores, ContinuousScores, DiscreteScores, Scores
@@ -19,8 +26,10 @@ __all__ = [
     "DecoderName",
     "Decoding",
     "DiscreteScores",
+    "Folded",
     "Metric",
     "Prepared",
+    "Reading",
     "Scores",
     "angular_error",
     "checked_embedding",
@@ -29,6 +38,9 @@ __all__ = [
     "decode_folds",
     "linear_map_r2",
     "manual_scores",
+    "pool",
     "prepare",
     "principal_components",
+    "require_umap",
+    "umap_components",
 ]

@@ -1,4 +1,6 @@
-"""The manual's scores, principal components as a baseline, and the linear map to a known latent."""
+"""The manual's scores, PCA and UMAP as baselines, and the linear map to a known latent."""
+
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
@@ -6,6 +8,9 @@ import numpy.typing as npt
 from grevy.decoding.checks import check_rows, checked_embedding, parts
 from grevy.errors import GrevyError
 from grevy.recording import Array, FloatArray, IntArray
+
+# Fewer training steps than this have no neighbourhoods to speak of (UMAP takes 15 neighbours).
+MIN_UMAP = 20
 
 
 def manual_scores(embedding: FloatArray, values: Array) -> dict[str, float]:
@@ -109,6 +114,65 @@ def principal_components(
     for rows in parts(np.arange(len(neural)), n_neurons):
         projected[rows] = (neural[rows] - mean) @ components
     return projected
+
+
+def require_umap() -> None:
+    """Check that umap-learn is installed, before anything that takes long.
+
+    Raises
+    ------
+    GrevyError
+        If it is not.
+    """
+    if find_spec("umap") is None:
+        raise GrevyError(
+            "UMAP is not installed. Get it by `pip install 'grevy[umap]'`, or leave --umap out."
+        )
+
+
+def umap_components(
+    neural: Array, train: IntArray, test: IntArray, dimension: int, seed: int
+) -> npt.NDArray[np.float32]:
+    """Embed the data by UMAP, which has seen the training steps only: a baseline.
+
+    UMAP (McInnes et al., arXiv 1802.03426) with its own default settings, on raw data, one time
+    step at a time. Test steps are placed among the training steps afterwards, each by itself.
+
+    Parameters
+    ----------
+    neural : ndarray of shape (T, N)
+    train, test : ndarray
+        The time steps that it is fitted on, and those that it is applied to.
+    dimension : int
+        D, the number of dimensions.
+    seed : int
+        Decides what UMAP does by chance; one thread then does all of it.
+
+    Returns
+    -------
+    ndarray of shape (T, D), float32
+        0 at all other steps.
+
+    Raises
+    ------
+    GrevyError
+        If umap-learn is not installed, or there are too few training steps.
+    """
+    require_umap()
+    check_rows(train, test, len(neural))
+    # It refuses fewer, with a message of its own about eigenvectors.
+    if len(train) < dimension + 2 or len(train) < MIN_UMAP:
+        raise GrevyError(
+            f"UMAP in {dimension} dimensions: {len(train)} training steps; expected at least "
+            f"{max(MIN_UMAP, dimension + 2)}. Give a longer recording, or leave --umap out."
+        )
+    from umap import UMAP
+
+    model = UMAP(n_components=dimension, random_state=seed, n_jobs=1)
+    embedded = np.zeros((len(neural), dimension), dtype=np.float32)
+    embedded[train] = model.fit_transform(np.asarray(neural[train], dtype=np.float32))
+    embedded[test] = model.transform(np.asarray(neural[test], dtype=np.float32))
+    return embedded
 
 
 def linear_map_r2(

@@ -1,6 +1,5 @@
 """Read labels from one embedding: prepare it once, then decode any number of labels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -67,22 +66,31 @@ class Prepared:
             too small for a 95 % interval.
         """
         check_resamples(n_bootstrap)
-        label = _checked_label(label, len(self.embedding))
-        text, decoded, sampled = self._read(label)
-        return summarise(label, self.layout, text, decoded, sampled, n_bootstrap, self.seed)
+        label = checked_label(label, len(self.embedding))
+        read = self.read(label)
+        return summarise(
+            label, read.layout, read.decoder, read.decoded, read.sampled, n_bootstrap, self.seed
+        )
 
     def statistic(self, label: Label | npt.ArrayLike) -> float:
         """Compute `Decoding.statistic` alone: the decoder is chosen and fitted for this label."""
-        label = _checked_label(label, len(self.embedding))
+        label = checked_label(label, len(self.embedding))
         family, option = self._chosen(label)
         decoded = family.decode(label, option, "test")
         return statistic(label, label.values[self.layout.test], decoded)
 
-    def _read(self, label: Label) -> tuple[str, Array, Array]:
-        """Choose and fit; name the decoder, and decode the test and the sample of the training."""
+    def read(self, label: Label) -> "Reading":
+        """Choose a decoder and fit it; decode the test and the sample of the training.
+
+        Raises
+        ------
+        GrevyError
+            As `decode`.
+        """
+        label = checked_label(label, len(self.embedding))
         family, option = self._chosen(label)
         decoded, sampled = (family.decode(label, option, part) for part in ("test", "sample"))
-        return family.options[option], decoded, sampled
+        return Reading(self.layout, family.options[option], decoded, sampled)
 
     def _chosen(self, label: Label) -> tuple[Family, int]:
         """Choose the family and its option by the inner folds; of equals, the smoothest."""
@@ -132,6 +140,25 @@ class Prepared:
         return NearestNeighbours(found, self.metric)
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A label as one decoder reads it, not scored yet.
+
+    Attributes
+    ----------
+    layout : Layout
+    decoder : str
+        And its setting, in words.
+    decoded, sampled : ndarray
+        At `layout.test` and at `layout.sample`, as in `Label.values`.
+    """
+
+    layout: Layout
+    decoder: str
+    decoded: Array
+    sampled: Array
+
+
 # Streams of random numbers that do not disturb each other, nor the bootstrap's.
 _LAYOUT, _NEIGHBOURS, _LOGISTIC = range(3)
 
@@ -170,7 +197,7 @@ def prepare(
     if split is None:
         split = blocked_split(runs, holdout, gap)
     check_rows(split.train, split.test, len(values))
-    split = Split(_sorted(split.train), _sorted(split.test))
+    split = Split(_sorted(split.train), _sorted(split.test), split.by_segment)
     shared = np.intersect1d(split.train, split.test, assume_unique=True)
     if len(shared):
         raise GrevyError(
@@ -197,7 +224,8 @@ def decode(
     """Read a label from an embedding by a decoder that has seen the training steps alone.
 
     The decoder and its setting are chosen by time-blocked folds inside the training, with the same
-    gap, for the statistic that `Decoding.statistic` names. Candidates are ridge regression
+    gap (by folds of whole segments, where `split` holds out whole segments), for the statistic
+    that `Decoding.statistic` names. Candidates are ridge regression
     (continuous labels; circular ones through cosine and sine) or logistic regression (discrete
     ones), and the k nearest neighbours (mean, circular mean, or vote), each with a few settings.
     Classes have the same say whatever their number. The training is too short for inner folds
@@ -240,7 +268,7 @@ def decode(
         fit them, or an argument is out of range.
     """
     values = checked_embedding(np.asarray(embedding))
-    label = _checked_label(label, len(values))
+    label = checked_label(label, len(values))
     ready = prepare(
         values,
         split,
@@ -254,79 +282,19 @@ def decode(
     return ready.decode(label, n_bootstrap)
 
 
-def decode_folds(
-    embedding: npt.ArrayLike,
-    label: Label | npt.ArrayLike,
-    folds: Sequence[Split],
-    *,
-    segments: npt.ArrayLike | None = None,
-    gap: int = 0,
-    decoder: DecoderName = "auto",
-    metric: Metric = "euclidean",
-    seed: int = 0,
-    n_bootstrap: int = 1000,
-) -> Decoding:
-    """Read a label from an embedding by K-fold: every fold's test by a decoder of its own.
-
-    The scores and intervals are of all test steps together. An encoder that has trained on the
-    whole recording has seen every fold's test; this is honest for an embedding that no label took
-    part in, such as principal components or raw data.
-
-    Parameters
-    ----------
-    embedding, label
-        See `decode`.
-    folds : sequence of Split
-        Made by `grevy.splits.block_folds` or `segment_folds`; no step is tested twice.
-    segments, gap, decoder, metric, seed, n_bootstrap
-        See `decode`.
-
-    Returns
-    -------
-    Decoding
-        `decoder` lists what the folds chose, each once. `steps` are sorted.
-
-    Raises
-    ------
-    GrevyError
-        As `decode`; or if there is no fold, or folds share test steps.
-    """
-    check_resamples(n_bootstrap)
-    values = checked_embedding(np.asarray(embedding))
-    label = _checked_label(label, len(values))
-    steps = np.concatenate([np.empty(0, np.int64), *(fold.test for fold in folds)])
-    if not len(steps) or len(np.unique(steps)) < len(steps):
-        raise GrevyError(
-            f"{len(folds)} folds that test {len(steps)} time steps, "
-            f"{len(np.unique(steps))} of them different; expected at least one fold, and no step "
-            f"tested twice. Make them by block_folds or segment_folds."
-        )
-    layouts, read = [], []
-    for fold in folds:
-        ready = prepare(
-            values, fold, segments=segments, gap=gap, decoder=decoder, metric=metric, seed=seed
-        )
-        layouts.append(ready.layout)
-        read.append(ready._read(label))
-    texts, decoded, sampled = zip(*read, strict=True)
-    order = np.argsort(np.concatenate([layout.test for layout in layouts]))
-    together = Layout(
-        train=np.unique(np.concatenate([layout.train for layout in layouts])),
-        test=np.concatenate([layout.test for layout in layouts])[order],
-        sample=np.concatenate([layout.sample for layout in layouts]),
-        folds=(),
-    )
-    text = "; ".join(dict.fromkeys(texts))
-    tested = np.concatenate(decoded)[order]
-    return summarise(label, together, text, tested, np.concatenate(sampled), n_bootstrap, seed)
-
-
 def _sorted(steps: IntArray) -> IntArray:
     """Sort time steps and drop what comes twice; most are sorted already."""
     return steps if (np.diff(steps) > 0).all() else np.unique(steps)
 
 
-def _checked_label(label: Label | npt.ArrayLike, length: int) -> Label:
+def checked_label(label: Label | npt.ArrayLike, length: int) -> Label:
+    """Make an array a label, and check it against the embedding.
+
+    Raises
+    ------
+    GrevyError
+        If its length differs, or its numbers are too large to square.
+    """
     if not isinstance(label, Label):
         label = make_label("label", label)
     if len(label) != length:

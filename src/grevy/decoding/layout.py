@@ -1,12 +1,13 @@
 """Which steps a decoder is fitted on, chosen on and tested on: decided before any label is seen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from grevy.errors import GrevyError
 from grevy.recording import IntArray
-from grevy.splits import Split, step_folds
+from grevy.splits import Split, segment_folds, step_folds, training_segments
 
 N_FOLDS = 4
 """The most inner folds that a decoder is chosen by."""
@@ -42,7 +43,8 @@ class Layout:
     sample : ndarray
         Training steps, `MAX_SAMPLE` at most.
     folds : tuple of Fold
-        Time-blocked and inside the training; empty where the training is too short for them.
+        Inside the training, of blocks of time or, if whole segments are held out, of whole
+        segments; empty where the training is too short for them.
     """
 
     train: IntArray
@@ -69,11 +71,11 @@ def lay_out(split: Split, segments: IntArray, gap: int, rng: np.random.Generator
     gap : int
         In steps, kept between the halves of each inner fold.
     rng : numpy.random.Generator
-        Thins the sample.
+        Thins the sample, and shares segments among folds.
     """
     sample = thin(split.train, MAX_SAMPLE, rng)
     folds = []
-    for fold in _inner_folds(split.train, segments, gap):
+    for fold in _inner_folds(split, segments, gap, rng):
         folds.append(Fold(fold.train, np.flatnonzero(np.isin(sample, fold.test))))
     return Layout(split.train, split.test, sample, tuple(folds))
 
@@ -89,10 +91,23 @@ def thin(steps: IntArray, most: int, rng: np.random.Generator) -> IntArray:
     return steps[rng.integers(edges[:-1], edges[1:])]
 
 
-def _inner_folds(train: IntArray, segments: IntArray, gap: int) -> tuple[Split, ...]:
-    for n_folds in range(N_FOLDS, 1, -1):
-        try:
-            return step_folds(train, segments, n_folds, gap)
-        except GrevyError:
-            continue  # too few steps for so many folds
+def _inner_folds(
+    split: Split, segments: IntArray, gap: int, rng: np.random.Generator
+) -> tuple[Split, ...]:
+    """Cut as many folds as the training has room for: of whole segments, if it is made of them.
+
+    Blocks of time have to do where the training is one segment.
+    """
+    ways: list[Callable[[int], tuple[Split, ...]]] = [
+        lambda n_folds: step_folds(split.train, segments, n_folds, gap)
+    ]
+    if split.by_segment:
+        runs, seed = training_segments(segments, split.train), int(rng.integers(2**32))
+        ways.insert(0, lambda n_folds: segment_folds(runs, n_folds, seed))
+    for cut in ways:
+        for n_folds in range(N_FOLDS, 1, -1):
+            try:
+                return cut(n_folds)
+            except GrevyError:
+                continue  # too few steps, or segments, for so many folds
     return ()

@@ -108,6 +108,14 @@ STATISTICS = {
 """What `statistic` is called, by the kind of the label."""
 
 
+MAIN_SCORES = {
+    "continuous": "test_r2",
+    "circular": "mean_error",
+    "discrete": "balanced_accuracy",
+}
+"""The score that `statistic` is made from, by the kind of the label."""
+
+
 def statistic(label: Label, true: Array, decoded: Array) -> float:
     """Say in one number how well a label was decoded: larger is better.
 

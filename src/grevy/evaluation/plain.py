@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from grevy.decoding.scores import Scores
+from grevy.decoding import Decoding, Folded
+from grevy.decoding.scores import MAIN_SCORES, DiscreteScores, Scores
 from grevy.fit_quality import Consistency, NullTest
 
 
@@ -17,6 +18,43 @@ def plain_scores(scores: Scores) -> dict[str, Any]:
         counts = [list(row) for row in plain["confusion"]]
         plain["confusion"] = {"classes": plain.pop("classes"), "counts": counts}
     return plain
+
+
+def decoding_metrics(found: Decoding) -> dict[str, Any]:
+    """Return a decoding's scores, its decoder and its intervals, if it has any."""
+    plain = {**plain_scores(found.scores), "decoder": found.decoder}
+    if found.intervals:
+        plain["intervals"] = {name: list(bounds) for name, bounds in found.intervals.items()}
+    return plain
+
+
+def fold_metrics(found: Folded) -> dict[str, Any]:
+    """Return the score of each fold, their mean, and the scores of all folds together.
+
+    Returns
+    -------
+    dict
+        ``score``: the name of the score that decides, by the label's kind. ``values``: of each
+        fold. ``mean``: of these. ``chance``: of each fold, for a discrete
+        label. ``test_steps``: of each fold. ``pooled``: all scores of all test
+        steps together, with ``decoder`` and ``intervals``.
+    """
+    key = MAIN_SCORES[found.pooled.kind]
+    values = [float(getattr(each.scores, key)) for each in found.folds]
+    # Folds need not test the same classes.
+    chance = [
+        each.scores.balanced_chance
+        for each in found.folds
+        if isinstance(each.scores, DiscreteScores)
+    ]
+    return {
+        "score": key,
+        "values": values,
+        "mean": sum(values) / len(values),
+        **({"chance": chance} if chance else {}),
+        "test_steps": [len(each.steps) for each in found.folds],
+        "pooled": decoding_metrics(found.pooled),
+    }
 
 
 def null_metrics(found: NullTest) -> dict[str, Any]:

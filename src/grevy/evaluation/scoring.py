@@ -1,6 +1,6 @@
 """An embedding scored by the kind of each label, beside baselines and moved labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from grevy.decoding import (
     manual_scores,
     prepare,
     principal_components,
+    umap_components,
 )
 from grevy.decoding.knn import Metric
 from grevy.decoding.scores import score
 from grevy.errors import Problems
-from grevy.evaluation.plain import null_metrics, plain_scores
+from grevy.evaluation.plain import decoding_metrics, null_metrics, plain_scores
 from grevy.fit_quality import UnmovableError
 from grevy.fit_quality.null import null_of_prepared
 from grevy.fit_quality.shifts import as_numbers, autocorrelation
@@ -61,11 +62,14 @@ class Evaluation:
 
         - ``train_r2``, ``test_r2``, ``prediction_r2``: the manual's, if a label is continuous;
         - ``scores``: for each label ``kind``; ``random`` (the manual's split); if steps were held
-          out ``blocked``, with ``embedding``, ``pca``, ``raw`` (where neural data was given) and
-          ``chance``, each with its scores, the ``decoder`` and (but for chance) ``intervals``;
-          ``null``, as in `grevy.fit_quality.NullTest`;
+          out ``blocked``, with ``embedding``, ``pca``, ``raw``, ``umap`` (where neural data was
+          given and, for the last, it was asked for) and ``chance``, each with its scores, the
+          ``decoder`` and (but for chance) ``intervals``; ``null``, as in
+          `grevy.fit_quality.NullTest`, with ``trained_on_label``;
         - ``leaky``: for each label, whether the random split leaks;
-        - ``latent_r2``, ``holdout``, ``note``, where there is something to say.
+        - ``holdout``, if steps were held out: ``split`` (blocks or segments), ``train_steps``,
+          ``test_steps`` and, of segments, ``test_segments``;
+        - ``latent_r2``, ``note``, where there is something to say.
     decoded : dict of str to Decoded
         For each label, if steps were held out.
     """
@@ -85,6 +89,8 @@ def evaluate(
     gap: int = 0,
     metric: Metric = "euclidean",
     n_bootstrap: int = 1000,
+    umap: bool = False,
+    trained_on: Collection[str] = (),
     retrain: Callable[[Label], FloatArray] | None = None,
 ) -> Evaluation:
     """Score an embedding by the kind of each label, beside baselines and moved labels.
@@ -103,7 +109,7 @@ def evaluate(
         a memory map. Several recordings laid end to end have no neurons in common, hence no
         baselines; ``note`` says so.
     nulls : int
-        How often each label is moved, at least 19; 0 for not at all.
+        How often each label is moved, at least 20; 0 for not at all.
     seed : int
         Decides the moves, the bootstrap, and which steps a long recording is thinned to.
     gap : int
@@ -113,6 +119,11 @@ def evaluate(
         Of nearest neighbours in the embedding; among baselines it is always euclidean.
     n_bootstrap : int
         Resamples for the confidence intervals; 0 for none.
+    umap : bool
+        Whether UMAP of the neural data is a baseline too.
+    trained_on : collection of str
+        Names of the labels that an encoder was trained with to make this embedding. Their nulls
+        say so, for on a fixed embedding they do not undo it.
     retrain : callable, optional
         Trains the encoder on a moved label and returns the embedding (T, D); see
         `grevy.fit_quality.null_test`.
@@ -124,11 +135,12 @@ def evaluate(
     Raises
     ------
     GrevyError
-        If embedding, recording, split and neural data do not fit together.
+        If embedding, recording, split and neural data do not fit together, or UMAP is asked for
+        and not installed.
     """
     inside = fitting_positions(whole.segments, 0, 1)
     _check(embedding, whole, split, neural, inside)
-    values = _filled(embedding, inside)
+    values = filled(embedding, inside)
     settings: dict[str, Any] = {"segments": whole.segments, "seed": seed}
     at_random = prepare(values, _random_split(inside), metric=metric, **settings)
     scores: dict[str, Any] = {
@@ -139,7 +151,11 @@ def evaluate(
     notes = _notes(whole, split, neural)
     if split is not None and whole.labels:
         settings["gap"] = gap
-        baselines = _baselines(whole.labels, values.shape[1], neural, split, n_bootstrap, settings)
+        reduced = _reduced(neural, values.shape[1], split, seed if umap else None)
+        baselines = {
+            name: _baseline(inputs, whole.labels, split, n_bootstrap, settings)
+            for name, inputs in reduced
+        }
 
         def ready(given: FloatArray) -> Prepared:
             return prepare(given, split, metric=metric, **settings)
@@ -152,10 +168,10 @@ def evaluate(
             scores[label.name]["blocked"] = blocked
             decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
         if nulls:
-            anew = None if retrain is None else lambda moved: ready(_filled(retrain(moved), inside))
+            anew = None if retrain is None else lambda moved: ready(filled(retrain(moved), inside))
             found, unmoved = _nulls(held_out, whole, nulls, gap, seed, anew)
             for name, null in found.items():
-                scores[name]["null"] = null
+                scores[name]["null"] = {**null, "trained_on_label": name in trained_on}
             notes += unmoved
     metrics = {
         **_manual(values, whole, inside),
@@ -164,7 +180,7 @@ def evaluate(
         **_latent(values, whole, split, inside),
     }
     if split is not None:
-        metrics["holdout"] = {"train_steps": len(split.train), "test_steps": len(split.test)}
+        metrics["holdout"] = _held_out(split, whole.segments)
     if notes:
         metrics["note"] = " ".join(notes)
     return Evaluation(metrics, decoded)
@@ -195,8 +211,20 @@ def _check(
     problems.raise_if_any()
 
 
-def _filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
-    """Return the embedding with 0 outside the segments, where nothing is read from it."""
+def filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
+    """Return the embedding with 0 outside the segments, where nothing is read from it.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+    inside : ndarray
+        The steps inside segments.
+
+    Raises
+    ------
+    GrevyError
+        If it is not finite there.
+    """
     if len(inside) == len(embedding):
         return checked_embedding(embedding)
     filled = np.zeros_like(embedding)
@@ -204,28 +232,39 @@ def _filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
     return filled
 
 
+def _held_out(split: Split, segments: IntArray) -> dict[str, Any]:
+    """Count what is held out, and say whether it is blocks of time or whole segments."""
+    counts = {"train_steps": len(split.train), "test_steps": len(split.test)}
+    if not split.by_segment:
+        return {"split": "blocks", **counts}
+    tested = np.isin(segments[:, 0], split.test).sum()
+    return {"split": "segments", **counts, "test_segments": int(tested)}
+
+
 def _random_split(inside: IntArray) -> Split:
     rows = random_split(len(inside), RANDOM_HOLDOUT, RANDOM_SEED)
     return Split(inside[rows.train], inside[rows.test])
 
 
-def _baselines(
-    labels: Sequence[Label],
-    dimension: int,
-    neural: Array | None,
-    split: Split,
-    n_bootstrap: int,
-    settings: dict[str, Any],
-) -> dict[str, dict[str, Any]]:
-    """Score every label from principal components and from the raw data, one after the other."""
+def _reduced(
+    neural: Array | None, dimension: int, split: Split, umap_seed: int | None
+) -> Iterator[tuple[str, Array]]:
+    """Yield what baselines decode from: components, raw data, UMAP (for a seed), one at a time."""
     if neural is None:
-        return {}
-    components = principal_components(neural, split.train, min(dimension, *neural.shape))
-    scores = {}
-    for name, inputs in (("pca", components), ("raw", neural)):
-        prepared = prepare(inputs, split, **settings)
-        scores[name] = {label.name: _scores(prepared, label, n_bootstrap)[0] for label in labels}
-    return scores
+        return
+    fewer = min(dimension, *neural.shape)
+    yield "pca", principal_components(neural, split.train, fewer)
+    yield "raw", neural
+    if umap_seed is not None:
+        yield "umap", umap_components(neural, split.train, split.test, dimension, umap_seed)
+
+
+def _baseline(
+    inputs: Array, labels: Sequence[Label], split: Split, n_bootstrap: int, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Score every label from one baseline."""
+    prepared = prepare(inputs, split, **settings)
+    return {label.name: _scores(prepared, label, n_bootstrap)[0] for label in labels}
 
 
 def _nulls(
@@ -282,14 +321,14 @@ def _latent(
 
 def _scores(prepared: Prepared, label: Label, n_bootstrap: int) -> tuple[dict[str, Any], Decoding]:
     found = prepared.decode(label, n_bootstrap)
-    plain = {**plain_scores(found.scores), "decoder": found.decoder}
-    if n_bootstrap:
-        plain["intervals"] = {name: list(bounds) for name, bounds in found.intervals.items()}
-    return plain, found
+    return decoding_metrics(found), found
 
 
 def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
-    """Score one constant answer: the training's mean, mean direction, or commonest class."""
+    """Score one constant answer: the training's mean, mean direction, or commonest class.
+
+    The balanced accuracy is that of any class tested, among which the commonest need not be.
+    """
     train, layout = label.values[prepared.layout.train], prepared.layout
     if label.kind == "continuous":
         answer = train.mean(axis=0)
@@ -298,7 +337,10 @@ def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
     else:
         answer = np.bincount(train).argmax()
     answers = (np.repeat(answer[None], len(rows), axis=0) for rows in (layout.test, layout.sample))
-    return {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
+    plain = {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
+    if label.kind == "discrete":
+        plain["balanced_accuracy"] = plain["balanced_chance"]
+    return plain
 
 
 def _is_leaky(label: Label, segments: IntArray, inside: IntArray) -> bool:

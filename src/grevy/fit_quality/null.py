@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from grevy.config import FEWEST_NULLS
 from grevy.decoding import Prepared, prepare
 from grevy.decoding.decoder import DecoderName
 from grevy.decoding.knn import Metric
 from grevy.decoding.scores import STATISTICS
 from grevy.errors import GrevyError
-from grevy.fit_quality.shifts import FEWEST, PERMUTED, SHIFTED, Moves, plan_moves
+from grevy.fit_quality.shifts import PERMUTED, SHIFTED, Moves, plan_moves
 from grevy.recording import Array, FloatArray, IntArray, Label, make_label
 from grevy.splits import Split
 
@@ -19,6 +20,13 @@ from grevy.splits import Split
 # forget itself is too slow: 95 of 100 random walks do, and 1 of 100 Ornstein-Uhlenbeck processes
 # whose time constant is a fiftieth of it.
 SLOW = 0.05
+
+
+SEEN_LABEL = (
+    "the encoder was trained with the true label of the training steps, which nulls on its fixed "
+    "embedding do not undo: --null-retrain gives the p that counts"
+)
+"""What is to be said of the p of a trained encoder whose embedding stays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +128,7 @@ def null_test(
         Half-open runs [start, stop), sorted and disjoint; training and test lie inside them. By
         default all is one.
     n : int
-        Nulls, at least 19 (or p could not be 0.05).
+        Nulls, at least 20 (or p could not be below 0.05).
     min_lag : int, optional
         The smallest lag in the longest segment, in steps; in shorter ones it is in proportion. At
         least 1, at most half of that segment. The label is then shifted within segments whatever
@@ -146,7 +154,7 @@ def null_test(
     ------
     GrevyError
         If embedding, label, split and segments do not fit together, the label does not vary, or it
-        cannot be moved in 19 ways.
+        cannot be moved in 20 ways.
     """
     made = label if isinstance(label, Label) else make_label("label", label)
 
@@ -181,9 +189,9 @@ def null_of_prepared(
     retrain : callable, optional
         Trains the encoder on a moved label, and prepares its embedding in the same way.
     """
-    if n < FEWEST:
+    if n < FEWEST_NULLS:
         raise GrevyError(
-            f"null test: {n} nulls; expected at least {FEWEST}, or p could not reach 0.05."
+            f"null test: {n} nulls; expected at least {FEWEST_NULLS}, or p could not be below 0.05."
         )
     recorded = _recorded(segments, prepared)
     observed = prepared.statistic(label)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grevy.config import FEWEST_NULLS
 from grevy.errors import GrevyError
 from grevy.recording import Array, IntArray, Label
 
@@ -16,8 +17,6 @@ SHIFTED = "shifted within segments"
 PERMUTED = "whole segments permuted"
 ROTATED = "whole segments rotated"
 
-FEWEST = 19
-"""The fewest nulls with which p can be 0.05: 1 / (1 + 19)."""
 # A segment is long enough to shift in if it lasts so many times as long as the label's memory.
 LONG, LONG_SHARE = 20, 0.8
 # The largest default of the smallest lag, as a fraction of a segment.
@@ -98,7 +97,7 @@ def plan_moves(
     Raises
     ------
     UnmovableError
-        If the label does not vary, or cannot be moved in `FEWEST` ways.
+        If the label does not vary, or cannot be moved in `FEWEST_NULLS` ways.
     GrevyError
         If `min_lag` is out of range.
     """
@@ -116,7 +115,7 @@ def plan_moves(
         line = np.array([[0, len(segments)]])
         between = memory(means, line)
         lags = spread_lags(len(segments), n, _minimum(between, 0, len(segments)), rng)
-        if len(lags) >= FEWEST:
+        if len(lags) >= FEWEST_NULLS:
             return Moves(ROTATED, segments, lags, between)
     if not within:
         raise UnmovableError(
@@ -146,11 +145,11 @@ def _shifts(
             f"of the longest segment, which has {longest}. Or leave it out."
         )
     turns = spread_lags(longest, n, least, rng) / longest
-    if len(turns) < FEWEST:
+    if len(turns) < FEWEST_NULLS:
         raise UnmovableError(
             f"null test: the longest segment of {longest} steps allows {len(turns)} distinct "
-            f"shifts by at least {least} steps; expected {FEWEST} or more, or p could not reach "
-            f"0.05. Give a longer recording or a smaller min_lag."
+            f"shifts by at least {least} steps; expected {FEWEST_NULLS} or more, or p could not be "
+            f"below 0.05. Give a longer recording or a smaller min_lag."
         )
     lags = np.rint(turns[:, None] * lengths).astype(np.int64)
     return Moves(SHIFTED, segments, lags, forgets)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archived import ArchivedRun
+from grevy.decoding.scores import MAX_CONFUSED
 from grevy.evaluation import Decoded
 from grevy.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
 from grevy.figures.heldout import (
@@ -38,7 +39,6 @@ MAX_DIMENSIONS = 12
 # Over all stretches and dimensions of one label, to keep the page light.
 MAX_DRAWN, MAX_STRETCH = 60_000, 800
 MAX_CLOUD = 4_000
-MAX_MATRIX = 200
 
 
 def decoded_charts(run: ArchivedRun, result: LabelResult, place: int) -> list[Chart]:
@@ -62,9 +62,14 @@ def decoded_charts(run: ArchivedRun, result: LabelResult, place: int) -> list[Ch
         return []
     over_time = _over_time(run, label, decoded, result, place)
     if label.kind == "discrete":
-        matrix = [_confusion(label, decoded, place)] if len(label.classes) <= MAX_MATRIX else []
+        matrix = [] if has_no_matrix(label) else [_confusion(label, decoded, place)]
         return [over_time, *matrix, _recall(label, decoded, place)]
     return [over_time, _agreement(label, decoded, result, place), _errors(label, decoded, place)]
+
+
+def has_no_matrix(label: Label) -> bool:
+    """Tell whether a label has too many classes for a confusion matrix that could be read."""
+    return label.kind == "discrete" and len(label.classes) > MAX_CONFUSED
 
 
 def _over_time(
@@ -82,14 +87,14 @@ def _over_time(
         for trace in _stretch_traces(label, decoded, part, rate, {"stretch": i, "dimension": j})
     ]
     own = result.held_out.get("embedding")
-    alternative = f"True and decoded {short(label.name, 60)} over held-out time."
+    alternative = f"True and decoded {short(label.name, 60)} over {result.where}."
     if own:
         alternative += f" {result.measure.name} {result.say_main(own.value)}."
     cropped = any(part != kept for part, kept in zip(cut, shown, strict=True))
     caption = f"The middle {thousands(longest)} steps of each stretch." if cropped else ""
     title = "time (s)" if rate else "time (steps)"
     return Chart(
-        f"decoded-{place}", "Decoded against true, over held-out time", alternative, caption,
+        f"decoded-{place}", "Decoded against true, over " + result.where, alternative, caption,
         traces, layout({"title": title}, _value_axis(label), showlegend=True),
         choices={
             "stretch": [_stretch_name(i, decoded.steps[part], rate) for i, part in enumerate(cut)],
@@ -259,9 +264,11 @@ def _commonest_confusion(label: Label, counts: IntArray) -> str:
 
 def _recall(label: Label, decoded: Decoded, place: int) -> Chart:
     """Draw for each class how many of its steps are decoded rightly."""
-    counts = confusion(label, decoded.true, decoded.decoded)
-    tested = np.flatnonzero(counts.sum(axis=1))
-    share = counts[tested, tested] / counts.sum(axis=1)[tested]
+    count = len(label.classes)
+    steps = np.bincount(decoded.true, minlength=count)
+    right = np.bincount(decoded.true[decoded.true == decoded.decoded], minlength=count)
+    tested = np.flatnonzero(steps)
+    share = right[tested] / steps[tested]
     names = [text(short(str(label.classes[code]), 16)) for code in tested]
     level = 1 / max(len(tested), 1)
     each = max(1, -(-len(names) // 16))

@@ -9,6 +9,7 @@ from grevy.archived import ArchivedRun
 from grevy.figures.colours import BLUES
 from grevy.figures.scene import short
 from grevy.fit_quality.goodness import TAIL_FRACTION, TAIL_STEPS
+from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import FloatArray
 from grevy.report.charts import (
     CHANCE,
@@ -24,12 +25,16 @@ from grevy.report.charts import (
 )  # fmt: skip
 from grevy.report.results import NAMES, LabelResult
 from grevy.report.verdict import null_sentence
-from grevy.report.wording import number, score
+from grevy.report.wording import INTERVAL, number, score
 
 # An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
 LOWEST_R2 = -0.5
+# A number within this part of the axis from the line of chance would be crossed by it.
+NEAR = 0.08
 MAX_LOSS_POINTS = 2_000
 MAX_MATRIX = 100
+# Of more folds only the dots are drawn, without their numbers.
+MAX_NAMED_FOLDS = 12
 
 
 def baseline_chart(result: LabelResult, place: int) -> Chart | None:
@@ -46,6 +51,8 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
         (max(interval[0], lowest), max(interval[1], lowest)) if interval else (at, at)
         for at, interval in zip(drawn, intervals, strict=True)
     ]
+    # With room for the numbers at the ends.
+    span = _reach([*drawn, *sum(ends, ()), result.chance], 0.1)
     colours = {"embedding": LINE, "chance": CHANCE}
     trace = {
         "type": "scatter", "mode": "markers+text", "x": plain(drawn), "y": list(range(len(names))),
@@ -53,7 +60,8 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
             ("◂ " if at < lowest else "") + result.say_bare(result.measure.key, at)
             for at in values
         ],
-        "textposition": "top center", "cliponaxis": False,
+        "textposition": _beside_the_line(result, drawn, span),
+        "cliponaxis": False,
         "marker": {"size": 11, "color": [colours.get(source, "#7d8b99") for source in sources]},
         "error_x": {
             "type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": FAINT,
@@ -69,7 +77,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
         f"baselines-{place}", f"Held-out {_unit_title(result)}, beside the baselines",
         f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
         layout(
-            {**_score_range(result, [*drawn, *sum(ends, ())]), "nticks": 5, "tickangle": 0},
+            {"range": span, "nticks": 5, "tickangle": 0},
             {
                 "tickvals": list(range(len(names))), "ticktext": [text(n) for n in names],
                 "nticks": 0, "range": [len(names) - 0.4, -0.8], "showgrid": False,
@@ -81,13 +89,24 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
     )  # fmt: skip
 
 
+def _beside_the_line(result: LabelResult, values: FloatArray, span: list[float]) -> list[str]:
+    """Place each number above its dot, but beside the dashed line of chance where it is near.
+
+    The last is that of knowing nothing: on the side of the line where there is more room.
+    """
+    low, high = span
+    places = [
+        "top center"
+        if abs(value - result.chance) > NEAR * (high - low)
+        else f"top {'right' if value >= result.chance else 'left'}"
+        for value in values[:-1].tolist()
+    ]
+    in_left_half = result.archived_chance < (low + high) / 2
+    return [*places, f"middle {'right' if in_left_half else 'left'}"]
+
+
 def _unit_title(result: LabelResult) -> str:
     return f"{result.measure.name} ({result.unit})" if result.unit else result.measure.name
-
-
-def _score_range(result: LabelResult, values: list[float]) -> dict[str, Any]:
-    """Leave room for the numbers at the ends."""
-    return {"range": _reach([*values, result.chance], 0.1)}
 
 
 def _reach(values: list[float], spare: float = 0.04) -> list[float]:
@@ -100,7 +119,7 @@ def _reach(values: list[float], spare: float = 0.04) -> list[float]:
 def _upright(x: float, style: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": style,
-        "layer": "below",
+        "layer": "above",
     }  # fmt: skip
 
 
@@ -129,16 +148,21 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
         if null.retrained
         else "The embedding stays; the decoder is fitted anew for each."
     )
+    seen = f"{SEEN_LABEL[0].upper()}{SEEN_LABEL[1:]}." if null.is_of_seen_label else ""
     return Chart(
         f"null-{place}", "The same score for labels moved in time",
         f"Histogram of {len(values)} null scores from {spread[0]} to {spread[1]}; observed "
         f"{result.say_main(observed)}: {said}.",
-        " ".join(part for part in (f"{said[0].upper()}{said[1:]}.", retrained, null.note) if part),
+        " ".join(
+            part
+            for part in (f"{said[0].upper()}{said[1:]}.", retrained, seen, null.note)
+            if part
+        ),
         [bars],
         layout(
             {"title": _unit_title(result), "range": _reach([*edges, observed])},
             {"title": "nulls", "rangemode": "tozero"},
-            shapes=[{**_upright(observed, {"color": LINE, "width": 3}), "layer": "above"}],
+            shapes=[_upright(observed, {"color": LINE, "width": 3})],
             annotations=[note], bargap=0.05, margin={"l": 8, "r": 12, "t": 28, "b": 8},
         ),
     )  # fmt: skip
@@ -160,6 +184,52 @@ def null_histogram(values: FloatArray, observed: float) -> tuple[FloatArray, Flo
         low, high = low - reach, high + reach
     counts, edges = np.histogram(values, bins=n_bins, range=(low, high))
     return counts.astype(np.float64), edges
+
+
+def folds_chart(result: LabelResult, place: int) -> Chart | None:
+    """Draw the score of each fold of a K-fold evaluation, and their mean."""
+    folds = result.folds
+    if folds is None:
+        return None
+    count, key = len(folds.values), result.measure.key
+    lowest = LOWEST_R2 if result.kind == "continuous" else -math.inf
+    drawn, mean = np.maximum(folds.values, lowest), max(folds.mean, lowest)
+    named = count <= MAX_NAMED_FOLDS
+    dots = {
+        "type": "scatter", "mode": "markers+text" if named else "markers",
+        "x": list(range(1, count + 1)), "y": plain(drawn),
+        "textposition": [f"{'top' if y >= mean else 'bottom'} center" for y in drawn],
+        "text": [
+            ("▾ " if value < lowest else "") + result.say_bare(key, value)
+            for value in folds.values
+        ],
+        "cliponaxis": False, "marker": {"size": 11, "color": LINE}, "name": "fold",
+        "hovertemplate": "fold %{x}: %{text}<extra></extra>",
+    }  # fmt: skip
+    ends = np.array([0.5, count + 0.5])
+    chance = result.chance if folds.chance is None else folds.chance
+    level = {"xref": "paper", "x0": 0, "x1": 1, "y0": chance, "y1": chance}
+    said = f"Mean of {count} folds {result.say_main(folds.mean)}; "
+    said += f"all test steps together {result.say_main(folds.pooled.value)}"
+    if folds.pooled.interval:
+        said += f" ({INTERVAL} {result.say_interval(folds.pooled.interval)})"
+    title = _unit_title(result)
+    reach = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
+    return Chart(
+        f"folds-{place}", f"{title[0].upper()}{title[1:]}, by fold",
+        f"{said}; from {reach[0]} to {reach[1]}.",
+        f"{said}. Encoder and decoder of a fold have not seen it. Line: the mean. Dashed: chance.",
+        [line(ends, np.repeat(mean, 2), "mean", LINE, hoverinfo="skip"), dots],
+        layout(
+            {
+                "title": "fold", "range": ends.tolist(), "showgrid": False,
+                **({"dtick": 1} if named else {}),
+            },
+            {"range": _reach([*drawn, mean, chance], 0.2)},
+            shapes=[{"type": "line", **level, "line": chance_line()}],
+        ),
+        height=260,
+    )  # fmt: skip
 
 
 def loss_chart(run: ArchivedRun) -> Chart | None:

@@ -8,6 +8,7 @@ import numpy as np
 from grevy import archive
 from grevy.archive import RunFolder
 from grevy.archived import ArchivedRun, read_run
+from grevy.report.decoded import has_no_matrix
 from grevy.report.evidence import chance_loss, consistency_chart
 from grevy.report.page import report_html
 from grevy.report.results import NAMES, LabelResult, label_results
@@ -81,7 +82,11 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     evidence = [_evidence(result) for result in results if result.held_out]
     found = run.metrics.get("consistency")
     loss = run.history.get("loss", np.array([]))
-    discrete = [(label, each) for label, each in decoded if label.kind == "discrete"]
+    discrete = [
+        (label, each)
+        for label, each in decoded
+        if label.kind == "discrete" and not has_no_matrix(label)
+    ]
     figures: dict[str, Figure | None] = dict.fromkeys(
         ("decoded", "evidence", "confusion", "loss", "consistency")
     )

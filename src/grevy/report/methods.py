@@ -81,7 +81,8 @@ def _flag(name: str, value: Any) -> list[str]:
 
 def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
     """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
-    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _nulls(results)]
+    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _folds(results)]
+    parts.append(_nulls(results))
     return " ".join(part for part in parts if part)
 
 
@@ -145,11 +146,17 @@ def _hold_out(run: ArchivedRun) -> str:
     held = run.metrics.get("holdout")
     if not isinstance(held, dict):
         return "No time was held out from the training."
+    steps = plural(int(held.get("test_steps", 0)), "time step")
+    if held.get("split") == "segments":
+        whole = plural(int(held.get("test_segments", 0)), "whole segment")
+        return (
+            f"Held out from the encoder, the scaling and the decoders were {whole}, drawn at "
+            f"random: {steps}, beside {thousands(int(held.get('train_steps', 0)))} training steps."
+        )
     return (
-        f"Held out from the encoder, the scaling and the decoders were "
-        f"{plural(int(held.get('test_steps', 0)), 'time step')} in contiguous stretches, kept "
-        f"apart from the {thousands(int(held.get('train_steps', 0)))} training steps by at least "
-        f"the encoder's receptive field and the longest time offset."
+        f"Held out from the encoder, the scaling and the decoders were {steps} in contiguous "
+        f"stretches, kept apart from the {thousands(int(held.get('train_steps', 0)))} training "
+        f"steps by at least the encoder's receptive field and the longest time offset."
     )
 
 
@@ -169,6 +176,17 @@ def _decoding(results: list[LabelResult]) -> str:
     if any(each.interval for result in results for each in result.held_out.values()):
         text += " Intervals are 95 % intervals of a block bootstrap over held-out time."
     return text
+
+
+def _folds(results: list[LabelResult]) -> str:
+    counts = [len(result.folds.values) for result in results if result.folds is not None]
+    if not counts:
+        return ""
+    what = "whole segments" if results[0].where == "held-out segments" else "contiguous stretches"
+    return (
+        f"In a {counts[0]}-fold evaluation of {what}, encoder and decoder were trained anew "
+        f"without each fold and scored on it."
+    )
 
 
 def _nulls(results: list[LabelResult]) -> str:

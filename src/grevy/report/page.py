@@ -11,13 +11,26 @@ from typing import TYPE_CHECKING, Any
 from grevy import __version__
 from grevy.archive import without_home
 from grevy.archived import ArchivedRun
+from grevy.decoding.scores import MAX_CONFUSED
 from grevy.figures.scene import short
 from grevy.report.charts import Chart
-from grevy.report.decoded import decoded_charts
-from grevy.report.evidence import baseline_chart, consistency_chart, loss_chart, null_chart
+from grevy.report.decoded import decoded_charts, has_no_matrix
+from grevy.report.evidence import (
+    baseline_chart,
+    consistency_chart,
+    folds_chart,
+    loss_chart,
+    null_chart,
+)
 from grevy.report.methods import bibtex, command, methods
 from grevy.report.packing import script_json
-from grevy.report.results import IN_UNITS, NAMES, LabelResult, label_results
+from grevy.report.results import (
+    IN_UNITS,
+    NAMES,
+    LabelResult,
+    held_out_words,
+    label_results,
+)
 from grevy.report.space import space_data
 from grevy.report.verdict import latent_sentence, run_verdicts
 from grevy.report.wording import NOTHING, duration, number, plural
@@ -69,7 +82,8 @@ def report_html(run: ArchivedRun) -> str:
     labels = [_label_part(run, result, place) for place, result in enumerate(results)]
     loss, consistency = loss_chart(run), consistency_chart(run)
     charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
-    charts += [chart for chart in (loss, consistency) if chart is not None]
+    charts += [part["folds"] for part in labels]
+    charts = [chart for chart in (*charts, loss, consistency) if chart is not None]
     plotly, script = _plotly(), _own_script()
     space = space_data(run)
     return environment.get_template("report.html.j2").render(
@@ -83,8 +97,10 @@ def report_html(run: ArchivedRun) -> str:
         charts=Markup(script_json({chart.id: chart.specification for chart in charts})),
         verdicts=run_verdicts(results, run.metrics),
         latent=latent_sentence(run.metrics),
-        notes=[short(str(run.metrics["note"]), 400)] if run.metrics.get("note") else [],
+        notes=[_sentence(short(str(run.metrics["note"]), 400))] if run.metrics.get("note") else [],
         labels=labels,
+        most_classes=MAX_CONFUSED,
+        has_umap=any("umap" in result.held_out for result in results),
         loss=loss,
         consistency=consistency,
         bits=_bits(run),
@@ -98,16 +114,23 @@ def report_html(run: ArchivedRun) -> str:
 def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, Any]:
     """Gather what the page says about one label."""
     evidence = [baseline_chart(result, place), null_chart(result, place)]
+    label = next((each for each in run.labels if each.name == result.name), None)
     return {
         "name": short(result.name, NAME_LENGTH),
         "kind": result.kind,
         "place": place,
         "decoded": decoded_charts(run, result, place),
+        "classes_in_the_way": len(label.classes) if label and has_no_matrix(label) else 0,
         "evidence": [chart for chart in evidence if chart is not None],
+        "folds": folds_chart(result, place),
         "table": score_table(result),
         "leaky": result.leaky,
         "per_dimension": _per_dimension(result),
     }
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def score_table(result: LabelResult) -> dict[str, Any]:
@@ -126,7 +149,10 @@ def score_table(result: LabelResult) -> dict[str, Any]:
     shown = [key for key, _ in keys if any(each.get(key) is not None for each in sources.values())]
     names = dict(keys)
     rows = []
-    for source, values in sources.items():
+    for source, archived in sources.items():
+        # What knowing nothing scores is the same here as in the charts and the verdict.
+        is_chance = source == "chance" and archived.get(measure.key) is not None
+        values = {**archived, measure.key: result.archived_chance} if is_chance else archived
         held_out = result.held_out.get(source)
         interval = held_out.interval if held_out else None
         rows.append(
@@ -157,7 +183,8 @@ def _per_dimension(result: LabelResult) -> str:
 def _bits(run: ArchivedRun) -> list[tuple[str, str]]:
     """Say the goodness of fit, in bits below chance, in training and on held-out time."""
     said = []
-    for key, where in (("", "at the end of training"), ("_heldout", "on held-out time")):
+    held_out = f"on {held_out_words(run.metrics)}"
+    for key, where in (("", "at the end of training"), ("_heldout", held_out)):
         bits = run.metrics.get(f"goodness_of_fit{key}_bits")
         error = run.metrics.get(f"goodness_of_fit{key}_error")
         if isinstance(bits, int | float):
@@ -196,6 +223,10 @@ def _about(run: ArchivedRun) -> dict[str, Any]:
 def _facts(run: ArchivedRun) -> list[tuple[str, str]]:
     held = run.metrics.get("holdout")
     test = f"{plural(int(held['test_steps']), 'step')}" if isinstance(held, dict) else "nothing"
+    if isinstance(held, dict) and held.get("split") == "segments":
+        test += f" in {plural(int(held.get('test_segments', 0)), 'whole segment')}"
+    elif isinstance(held, dict):
+        test += " in blocks"
     steps = len(run.embedding)
     lasting = f", {duration(steps / run.sampling_rate)}" if run.sampling_rate else ""
     neurons = {int(each["neurons"]) for each in run.manifest.get("data", [])}
@@ -205,7 +236,7 @@ def _facts(run: ArchivedRun) -> list[tuple[str, str]]:
     return [
         ("Recorded", f"{plural(steps, 'step')}{lasting}"),
         ("Neurons", " to ".join(map(str, ends)) or NOTHING),
-        ("Labels", ", ".join([*labels, *more]) or "none archived"),
+        ("Labels", ", ".join([*labels, *more]) or "none"),
         ("Embedding", plural(run.embedding.shape[1], "dimension")),
         ("Held out", test),
         ("Training", plural(len(run.history.get("loss", ())), "step")),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archived import ArchivedRun
+from grevy.decoding.scores import MAIN_SCORES
 from grevy.figures.scene import angle_unit
 from grevy.recording import FloatArray, Label
 from grevy.report.wording import number, score
@@ -46,7 +47,7 @@ class Measure:
 
 MEASURES = {
     "continuous": Measure(
-        "test_r2", "R²", True,
+        MAIN_SCORES["continuous"], "R²", True,
         (
             ("variance_weighted_r2", "variance-weighted R²"),
             ("median_absolute_error", "median absolute error"),
@@ -54,11 +55,11 @@ MEASURES = {
         ),
     ),
     "circular": Measure(
-        "mean_error", "mean angular error", False,
+        MAIN_SCORES["circular"], "mean angular error", False,
         (("median_error", "median angular error"), ("correlation", "circular correlation")),
     ),
     "discrete": Measure(
-        "balanced_accuracy", "balanced accuracy", True,
+        MAIN_SCORES["discrete"], "balanced accuracy", True,
         (("accuracy", "accuracy"), ("f1", "macro F1")),
     ),
 }  # fmt: skip
@@ -85,7 +86,8 @@ class Score:
 class Null:
     """How the scores of moved labels are spread; for `values` and `observed` larger is better.
 
-    `how` says how labels were moved; `note`, why p is not to be trusted, if so.
+    `how` says how labels were moved; `trained_on_label`, whether the encoder was trained with the
+    true label; `note`, why p is not to be trusted, if so.
     """
 
     observed: float
@@ -93,7 +95,33 @@ class Null:
     p: float
     how: str
     retrained: bool
+    trained_on_label: bool
     note: str
+
+    @property
+    def is_of_seen_label(self) -> bool:
+        """Whether the encoder has seen the true label, and none of the moved ones."""
+        return self.trained_on_label and not self.retrained
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The score that decides, fold by fold, each by an encoder that has not seen the fold.
+
+    Attributes
+    ----------
+    values : tuple of K floats
+    mean : float
+    pooled : Score
+        Of the test steps of all folds together.
+    chance : float or None
+        What knowing nothing scores in a fold, in the mean; None if that is as on held-out time.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    pooled: Score
+    chance: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +137,11 @@ class LabelResult:
     chance, archived_chance : float
         What knowing nothing scores: to beat, and on these very steps.
     null : Null or None
+    folds : Folds or None
     leaky : bool
         Whether the random split may flatter; True where it is not known.
+    where : str
+        What the score is of, in words: see `held_out_words`.
     tables : dict
         All scores as archived: ``random`` and ``blocked``.
     """
@@ -123,7 +154,9 @@ class LabelResult:
     chance: float
     archived_chance: float
     null: Null | None
+    folds: Folds | None
     leaky: bool
+    where: str
     tables: dict[str, Any]
 
     def say(self, key: str, value: float | None) -> str:
@@ -149,15 +182,21 @@ class LabelResult:
 def label_results(run: ArchivedRun) -> list[LabelResult]:
     """Take the scores of every label out of a run's metrics."""
     known = {label.name: label for label in run.labels}
-    leaky = _mapping(run.metrics.get("leaky"))
     return [
-        _label_result(str(name), scores, known.get(str(name)), leaky.get(str(name), True))
+        _label_result(str(name), scores, known.get(str(name)), run)
         for name, scores in _mapping(run.metrics.get("scores")).items()
         if _mapping(scores).get("kind") in MEASURES
     ]
 
 
-def _label_result(name: str, scores: Any, label: Label | None, leaky: Any) -> LabelResult:
+def held_out_words(metrics: Mapping[str, Any]) -> str:
+    """Say what a run held out: blocks of time, or whole segments."""
+    by_segment = _mapping(metrics.get("holdout")).get("split") == "segments"
+    return "held-out segments" if by_segment else "held-out time"
+
+
+def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun) -> LabelResult:
+    metrics = run.metrics
     kind = str(scores["kind"])
     measure = MEASURES[kind]
     blocked = _mapping(scores.get("blocked"))
@@ -166,12 +205,15 @@ def _label_result(name: str, scores: Any, label: Label | None, leaky: Any) -> La
         for source, values in blocked.items()
         if source != "chance" and _number(_mapping(values).get(measure.key)) is not None
     }
-    chance = _chance(kind, _mapping(blocked.get("chance")), label)
+    chance = _chance(kind, blocked, label)
     return LabelResult(
         name, kind, angle_unit(label.period) if label and kind == "circular" else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         measure, held_out, max(chance, 0.0), chance,
-        _null(_mapping(scores.get("null"))), leaky is not False, dict(scores),
+        _null(_mapping(scores.get("null")), _trained_on(kind, run.config)),
+        _folds(_mapping(_mapping(metrics.get("folds")).get(name)), measure.key),
+        _mapping(metrics.get("leaky")).get(name) is not False,
+        held_out_words(metrics), dict(scores),
     )  # fmt: skip
 
 
@@ -181,9 +223,18 @@ def _score(values: Mapping[str, Any], key: str) -> Score:
     return Score(float(values[key]), _number(ends[0]), _number(ends[1]))
 
 
-def _chance(kind: str, archived: Mapping[str, Any], label: Label | None) -> float:
-    """Return what knowing nothing scores: as archived, or as theory has it."""
+def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float:
+    """Return what knowing nothing scores: as archived, or as theory has it.
+
+    Of a discrete label that is one over the number of classes tested, whichever class is answered:
+    the training's commonest may not be among them.
+    """
+    archived = _mapping(blocked.get("chance"))
     found = _number(archived.get(MEASURES[kind].key))
+    if kind == "discrete":
+        theirs = (_mapping(blocked.get(source)) for source in ("embedding", "chance"))
+        known = (_number(each.get("balanced_chance")) for each in theirs)
+        found = next((value for value in known if value is not None), found)
     if found is not None or kind == "continuous":
         return found or 0.0
     if kind == "circular":
@@ -191,7 +242,12 @@ def _chance(kind: str, archived: Mapping[str, Any], label: Label | None) -> floa
     return 1 / len(label.classes) if label and label.classes else 0.0
 
 
-def _null(values: Mapping[str, Any]) -> Null | None:
+def _trained_on(kind: str, config: Mapping[str, Any]) -> bool:
+    """Tell whether an encoder was trained with a label, for runs that do not say so themselves."""
+    return bool(config) and (kind == "discrete" or config.get("conditional") != "time")
+
+
+def _null(values: Mapping[str, Any], trained_on: bool) -> Null | None:
     spread = np.array(
         [each for each in map(_number, values.get("values") or ()) if each is not None]
     )
@@ -200,8 +256,20 @@ def _null(values: Mapping[str, Any]) -> Null | None:
         return None
     return Null(
         observed, spread, p, str(values.get("how") or "moved in time"),
-        values.get("retrained") is True, str(values.get("note") or ""),
+        values.get("retrained") is True, bool(values.get("trained_on_label", trained_on)),
+        str(values.get("note") or ""),
     )  # fmt: skip
+
+
+def _folds(found: Mapping[str, Any], key: str) -> Folds | None:
+    values = [_number(value) for value in found.get("values") or ()]
+    known = tuple(value for value in values if value is not None)
+    mean, pooled = _number(found.get("mean")), _mapping(found.get("pooled"))
+    if not known or len(known) < len(values) or mean is None or _number(pooled.get(key)) is None:
+        return None
+    chances = [_number(each) for each in found.get("chance") or ()]
+    chance = [each for each in chances if each is not None]
+    return Folds(known, mean, _score(pooled, key), sum(chance) / len(chance) if chance else None)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from grevy.config import FEWEST_NULLS
 from grevy.figures.scene import short
-from grevy.report.results import LabelResult, Null
+from grevy.report.results import LabelResult, Null, held_out_words
 from grevy.report.wording import INTERVAL, number, plural, probability, score
 
 SIGNIFICANT = 0.05
-# With fewer nulls than this no p value can be below 0.05: 1 / (1 + 19).
-FEWEST_NULLS = 20
 
 Finding = Literal["better", "unclear", "no better than PCA", "chance", "untested", "none"]
 
@@ -59,7 +58,7 @@ def find(result: LabelResult) -> Finding:
     interval = own.interval or (own.value, own.value)
     worst = interval[0] if result.measure.larger_is_better else interval[1]
     null = result.null
-    if null is not None and null.p >= SIGNIFICANT and len(null.values) < FEWEST_NULLS - 1:
+    if null is not None and null.p >= SIGNIFICANT and len(null.values) < FEWEST_NULLS:
         return "untested"
     if (null is not None and null.p >= SIGNIFICANT) or not better(worst, result.chance):
         return "chance"
@@ -89,7 +88,7 @@ def _numbers(result: LabelResult, finding: Finding) -> str:
             "the embedding was scored only on time steps picked at random from the time it was "
             "trained on, which a label that changes slowly passes without any relation to the data."
         )
-    parts = [f"{result.measure.name} {result.say_main(own.value)} on held-out time"]
+    parts = [f"{result.measure.name} {result.say_main(own.value)} on {result.where}"]
     if own.interval:
         parts[0] += f" ({INTERVAL} {result.say_interval(own.interval)})"
     parts.append(_against_chance(result))
@@ -118,9 +117,9 @@ def null_sentence(null: Null) -> str:
     """Say how many of the nulls did as well, and p."""
     count = len(null.values)
     as_good = int((null.values >= null.observed).sum())
+    how = f"{null.how}; the encoder kept" if null.is_of_seen_label else null.how
     return (
-        f"{as_good or 'none'} of {plural(count, 'null')} ({null.how}) did as well, "
-        f"{probability(null.p)}"
+        f"{as_good or 'none'} of {plural(count, 'null')} ({how}) did as well, {probability(null.p)}"
     )
 
 
@@ -129,14 +128,14 @@ def _what_is_missing(null: Null | None) -> str:
         return "Neither an interval nor nulls were computed, so luck is not ruled out."
     return (
         f"With {plural(len(null.values), 'null')}, p cannot be below {SIGNIFICANT:g}; "
-        f"at least {FEWEST_NULLS - 1} are needed."
+        f"at least {FEWEST_NULLS} are needed."
     )
 
 
 def unlabelled_verdict(metrics: dict[str, Any]) -> Verdict:
     """Say what there is to say about a run without labels."""
     bits = metrics.get("goodness_of_fit_heldout_bits")
-    where = "held-out time"
+    where = held_out_words(metrics)
     if not isinstance(bits, int | float):
         bits, where = metrics.get("goodness_of_fit_bits"), "the time it was trained on"
     told = "Nothing was decoded, so nothing is shown about behaviour."

@@ -11,7 +11,7 @@ function hasWebgl() {
 
 // The whole box in view: on a narrow screen from further away.
 function firstCamera(plot) {
-  const away = Math.max(1, (1.15 * plot.clientHeight) / plot.clientWidth);
+  const away = Math.max(1, (1.3 * plot.clientHeight) / plot.clientWidth);
   const eye = { x: EYE.x * away, y: EYE.y * away, z: EYE.z * away };
   return { eye, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.12 } };
 }
@@ -109,7 +109,8 @@ class Embedding {
       const ratio = alike ? { scaleanchor: "x", scaleratio: 1 } : {};
       return { ...shared, margin: { l: 12, r: 12, t: 12, b: 12 }, dragmode: false, xaxis: axis(0, line), yaxis: axis(1, { ...line, ...ratio }) };
     }
-    const quiet = { showbackground: false, showspikes: false, nticks: 4, tickfont: { size: 10, color: "#6b7783" } };
+    // On a phone tick labels would be too small to read, and push the titles out of the picture.
+    const quiet = { showbackground: false, showspikes: false, nticks: 4, showticklabels: this.plot.clientWidth >= 560, tickfont: { size: 13, color: "#6b7783" } };
     const box = { xaxis: axis(0, quiet), yaxis: axis(1, quiet), zaxis: axis(2, quiet), aspectmode: alike ? "data" : "cube" };
     return { ...shared, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { ...box, camera: this.camera, dragmode: "turntable" } };
   }

@@ -1,0 +1,92 @@
+"""What a run holds out: blocks or whole segments, of every recording."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grevy.errors import GrevyError
+from grevy.holdout import cut_folds, hold_out, joined_splits
+from grevy.splits import blocked_split
+
+
+def trials(count, length=20, start=0):
+    edges = start + length * np.arange(count + 1)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def owners(segments, steps):
+    """The segment of each step, by looking."""
+    return {
+        i for i, (start, stop) in enumerate(segments) if np.isin(range(start, stop), steps).any()
+    }
+
+
+def test_blocks_are_those_of_the_joined_recordings():
+    segments = [trials(1, 400), trials(1, 300, 400)]
+    split = hold_out(segments, "blocks", 0.2, 7, seed=0)
+    expected = blocked_split(np.concatenate(segments), 0.2, 7)
+    np.testing.assert_array_equal(split.train, expected.train)
+    np.testing.assert_array_equal(split.test, expected.test)
+    assert not split.by_segment
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=4), st.integers(0, 2**33))
+def test_whole_segments_of_every_recording(counts, seed):
+    starts = np.cumsum([0, *counts]) * 20
+    segments = [trials(count, 20, start) for count, start in zip(counts, starts, strict=False)]
+    split = hold_out(segments, "segments", 0.25, 1000, seed)
+    assert split.by_segment
+    assert len(split.train) + len(split.test) == starts[-1]
+    for each in segments:
+        trained, tested = owners(each, split.train), owners(each, split.test)
+        assert trained
+        assert tested
+        assert not trained & tested
+
+
+def test_the_seed_decides_which():
+    drawn = [tuple(hold_out([trials(30)], "segments", 0.2, 0, seed).test) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("kind", ["blocks", "segments"])
+def test_folds_test_each_step_once_and_train_every_recording(kind):
+    segments = [trials(6), trials(4, 30, 120)]
+    folds = cut_folds(segments, kind, 3, 2, seed=5)
+    tested = np.concatenate([fold.test for fold in folds])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(240))
+    for fold in folds:
+        assert fold.by_segment == (kind == "segments")
+        assert (np.diff(fold.train) > 0).all()
+        assert not set(fold.train) & set(fold.test)
+        for start, stop in ((0, 120), (120, 240)):
+            for steps in (fold.train, fold.test):
+                assert ((steps >= start) & (steps < stop)).any()
+        if kind == "segments":
+            whole = np.concatenate(segments)
+            assert not owners(whole, fold.train) & owners(whole, fold.test)
+
+
+def test_a_joined_split_is_by_segment_only_if_all_are():
+    one, other = (hold_out([trials(8, 40)], kind, 0.25, 2, 0) for kind in ("blocks", "segments"))
+    assert not joined_splits([one, other]).by_segment
+    assert joined_splits([other, other]).by_segment
+
+
+@pytest.mark.parametrize(
+    ("segments", "match"),
+    [
+        ([trials(1)], "--split segments: the data has 1 segment; at least 2"),
+        ([trials(3), trials(1, 20, 60)], "recording 2 of 2 has 1 segment"),
+    ],
+)
+def test_one_segment_cannot_be_split(segments, match):
+    with pytest.raises(GrevyError, match=match) as raised:
+        hold_out(segments, "segments", 0.2, 0, 0)
+    assert "--segments KEY" in str(raised.value)
+
+
+def test_too_few_segments_for_the_folds():
+    with pytest.raises(GrevyError, match="--folds 5 of whole segments: the data has 4 segments"):
+        cut_folds([trials(4)], "segments", 5, 0, 0)
