@@ -26,6 +26,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/draw_speed.py
 
 clean:
 	rm -rf .venv results build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
