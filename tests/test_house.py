@@ -21,8 +21,9 @@ ORDER = (
     "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "neighbours",
     "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam", "capture",
     "checkpoint", "training", "validation", "progress", "fitting", "bookkeeping", "model_format",
-    "estimator", "splits", "holdout", "decoding", "fit_quality", "evaluation", "figures", "archive",
-    "archived", "report", "summary", "assessment", "experiment", "again", "cli",
+    "estimator", "replicates", "splits", "holdout", "decoding", "fit_quality", "evaluation",
+    "figures", "archive", "archived", "report", "summary", "assessment", "experiment", "again",
+    "cli",
 )  # fmt: skip
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "experiments").glob("*.py")])

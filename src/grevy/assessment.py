@@ -320,10 +320,17 @@ def _consistency(
     config: RunConfig,
 ) -> dict[str, Any]:
     """Compare the embedding with those of other seeds, on the steps that none has trained on."""
-    embeddings, names = [embedding], [f"seed {model.seed_}"]
-    for seed in range(model.seed_ + 1, model.seed_ + config.seeds):
-        embeddings.append(_train_again(model, recordings, split, config, seed))
-        names.append(f"seed {seed}")
+    from grevy.replicates import fit_replicates
+
+    seeds = range(model.seed_ + 1, model.seed_ + config.seeds)
+    if config.validation:  # each may stop at another step
+        others = [_train_again(model, recordings, split, config, seed) for seed in seeds]
+    else:
+        seen, _ = training_parts(model, recordings, split, config)
+        fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds)
+        others = [embed_recordings(each, recordings) for each in fitted]
+    embeddings = [embedding, *others]
+    names = [f"seed {seed}" for seed in (model.seed_, *seeds)]
     steps = slice(None) if split is None else split.test
     try:
         return consistency_metrics(consistency([each[steps] for each in embeddings], names))

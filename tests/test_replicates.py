@@ -1,0 +1,95 @@
+"""Trainings side by side give what each gives alone."""
+
+import numpy as np
+import pytest
+import torch
+
+import grevy
+from grevy.fitting import fresh_state, make_training
+from grevy.recording import continuous, make_recording
+from grevy.replicates import fit_replicates, run_together
+from grevy.training import DivergedError, run
+
+SETTINGS = {
+    "model_architecture": "offset5-model",
+    "batch_size": 16,
+    "output_dimension": 4,
+    "max_iterations": 70,  # more than one block of drawn steps
+    "device": "cpu",
+}
+
+
+def made(neurons=6, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.cumsum(rng.normal(size=(200, 2)), axis=0)
+    neural = label @ rng.normal(size=(2, neurons)) + rng.normal(size=(200, neurons))
+    return make_recording(neural.astype(np.float32), [continuous(label, "place")])
+
+
+CASES = {
+    "plain": ({}, [made()]),
+    "dropout": ({"model_architecture": "offset36-model-dropout"}, [made()]),
+    "hybrid": ({"hybrid": True}, [made()]),
+    "learnt temperature": ({"temperature_mode": "auto"}, [made()]),
+    "masks": ({"masking_kwargs": {"RandomNeuronMask": 0.3}}, [made()]),
+    "several recordings": ({}, [made(), made(5, 1)]),
+    "whole data": ({"batch_size": None}, [made()]),
+    "bf16": ({"precision": "bf16"}, [made()]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_is_as_fitted_alone(case):
+    settings, recordings = CASES[case]
+    X = recordings if len(recordings) > 1 else recordings[0]
+    model = grevy.CEBRA(**{**SETTINGS, **settings}, seed=9)
+    for seed, got in zip((3, 5), fit_replicates(model, X, (3, 5)), strict=True):
+        alone = grevy.CEBRA(**{**SETTINGS, **settings}, seed=seed).fit(X)
+        assert got.seed_ == seed
+        assert got.solver_.log == alone.solver_.log
+        assert (got.chance_, got.n_steps_) == (alone.chance_, alone.n_steps_)
+        for number, recording in enumerate(recordings):
+            which = number if len(recordings) > 1 else None
+            one, other = (m.transform(recording, session_id=which) for m in (got, alone))
+            np.testing.assert_array_equal(one, other)
+    assert not hasattr(model, "model_")
+
+
+def trainings(seeds, **settings):
+    found = []
+    for seed in seeds:
+        model = grevy.CEBRA(**{**SETTINGS, **settings}, seed=seed)
+        state = fresh_state(model, [made()], False, seed)
+        found.append(make_training(model, state, [made()]))
+    return found
+
+
+@pytest.mark.parametrize("architecture", ["offset5-model", "offset36-model-dropout"])
+def test_steps_in_turn_are_the_steps_of_each(architecture):
+    apart = [
+        torch.stack([record for _, record in run(each, 0, 70)])
+        for each in trainings((1, 2, 3), model_architecture=architecture)
+    ]
+    together = trainings((1, 2, 3), model_architecture=architecture)
+    records = zip(*run_together(together, 0, 70), strict=True)
+    for expected, got in zip(apart, records, strict=True):
+        torch.testing.assert_close(torch.stack(got), expected, rtol=0, atol=0)
+
+
+def test_none():
+    assert fit_replicates(grevy.CEBRA(**SETTINGS), made(), ()) == []
+
+
+def test_a_loss_that_diverges_is_said():
+    with pytest.raises(DivergedError, match="not a finite number"):
+        fit_replicates(grevy.CEBRA(**{**SETTINGS, "learning_rate": 1e30}), made(), (1, 2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand")
+def test_on_a_gpu_each_is_as_fitted_alone():
+    settings = {**SETTINGS, "device": "cuda"}
+    for seed, got in zip(
+        (3, 5), fit_replicates(grevy.CEBRA(**settings), made(), (3, 5)), strict=True
+    ):
+        alone = grevy.CEBRA(**settings, seed=seed).fit(made())
+        np.testing.assert_allclose(got.transform(made()), alone.transform(made()), atol=1e-4)
