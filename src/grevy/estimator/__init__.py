@@ -5,9 +5,7 @@ behind the fitted attributes that `cebra`'s plots, metrics and checkpoints expec
 """
 
 import io
-import secrets
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,36 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from grevy.bookkeeping import (
-    Callback,
-    Hook,
-    Saver,
-    cut_history,
-    fitted_attributes,
-    keep_history,
-    loss_of,
-)
+from grevy.bookkeeping import Callback, Hook
 from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
-from grevy.encoding import EMBED_CHUNK, embed, receptive_field
 from grevy.errors import GrevyError, unknown
-from grevy.fitting import (
-    ModelState,
-    adapted_state,
-    check_parameters,
-    continued_state,
-    fresh_state,
-    make_training,
-    subsamples,
-)
+from grevy.estimator.tasks import task_of_fit, task_of_partial_fit, train
+from grevy.estimator.transforming import transform
+from grevy.fitting import check_parameters
 from grevy.model_format import pack, unpack
-from grevy.progress import training_progress
-from grevy.recording import Recording, data_checksum, make_recording
-from grevy.sampling import PriorKind, fitting_positions
-from grevy.sessions import gather_recordings
-from grevy.training import DivergedError, interruptible, run
-from grevy.validation import Validation, Watch
+from grevy.sampling import PriorKind
+from grevy.validation import Validation
+
+__all__ = ["CEBRA"]
 
 
 class CEBRA(cebra.CEBRA):  # type: ignore[misc]
@@ -227,30 +207,19 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             After Ctrl-C or SIGTERM; the estimator is usable as far as training got.
         """
         check_parameters(self)
-        hook = Hook(callback, callback_frequency)
-        if resume and checkpoints is None:
-            raise GrevyError("resume was given without checkpoints. Give both, or drop resume.")
-        recordings, several = gather_recordings(X, y, segments)
-        if adapt and cebra_checks.check_fitted(self):
-            if checkpoints is not None or validation is not None:
-                raise GrevyError("adapt takes neither checkpoints nor validation. Drop them.")
-            state = adapted_state(self, recordings, several)
-            return self._train(state, recordings, y, 0, self.max_adapt_iterations, hook)
-        saver = None
-        if checkpoints is not None:
-            saver = Saver(checkpoints, data_checksum(recordings), resume)
-        loaded = saver.newest(self) if resume and saver is not None else None
-        if loaded is not None:
-            left = self.max_iterations - loaded.n_steps_
-            state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
-            seen = loaded.validation_
-            return self._train(
-                state, recordings, y, loaded.n_steps_, left, hook, saver, validation, seen
-            )
-        seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        state = fresh_state(self, recordings, several, seed)
-        steps = self.max_iterations
-        return self._train(state, recordings, y, 0, steps, hook, saver, validation)
+        task = task_of_fit(
+            self,
+            X,
+            y,
+            Hook(callback, callback_frequency),
+            adapt=adapt,
+            segments=segments,
+            checkpoints=checkpoints,
+            resume=resume,
+            validation=validation,
+        )
+        train(self, task, self.__dict__.update)
+        return self
 
     def partial_fit(
         self,
@@ -271,10 +240,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
                 X, *y, callback=callback, callback_frequency=callback_frequency, segments=segments
             )
         check_parameters(self)
-        hook = Hook(callback, callback_frequency)
-        recordings, several = gather_recordings(X, y, segments)
-        state = continued_state(self, recordings, several)
-        return self._train(state, recordings, y, self.n_steps_, self.max_iterations, hook)
+        task = task_of_partial_fit(self, X, y, Hook(callback, callback_frequency), segments)
+        train(self, task, self.__dict__.update)
+        return self
 
     def transform(
         self,
@@ -302,37 +270,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             row for several steps from a model that subsamples.
         """
         check_is_fitted(self, "n_features_")
-        if batch_size is not None and batch_size < 1:
-            raise GrevyError(f"transform: batch_size is {batch_size}; expected at least 1.")
-        try:
-            self.solver_._check_is_session_id_valid(session_id=session_id)
-        except RuntimeError as error:
-            raise GrevyError(f"transform: {error}") from error
-        if isinstance(X, Recording):
-            X, segments = X.neural, X.segments if segments is None else segments
-        recording = make_recording(X, segments=segments)
-        model = self.solver_._get_model(session_id)
-        if recording.n_neurons != model.num_input:
-            raise GrevyError(
-                f"transform: {recording.n_neurons} neurons were given, the model was trained on "
-                f"{model.num_input}. Give the same neurons, or fit(adapt=True) to the new ones."
-            )
-        if subsamples(model):
-            if len(recording.segments) > 1:
-                raise GrevyError(
-                    f"transform: {self.model_architecture!r} gives one row for several time steps "
-                    f"and would run across the borders of segments. Embed each segment by itself."
-                )
-            plain: npt.NDArray[np.float32] = super().transform(
-                recording.neural, batch_size, session_id
-            )
-            return plain
-        chunk = EMBED_CHUNK if batch_size is None else int(batch_size)
-        embedding = embed(model, recording.neural, recording.segments, self.device_, chunk)
-        if self.pad_before_transform:
-            return embedding
-        left, right = receptive_field(model)
-        return embedding[fitting_positions(recording.segments, left, right)]
+        return transform(self, X, batch_size, session_id, segments)
 
     def save(self, filename: str | Path, backend: Literal["torch", "sklearn"] = "sklearn") -> None:
         """Write the model to a file that `grevy.CEBRA.load` and `cebra.CEBRA.load` open.
@@ -426,61 +364,3 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         loaded = cls(**saved.parameters)
         loaded.__dict__.update(saved.fitted)
         return loaded
-
-    def _train(
-        self,
-        state: ModelState,
-        recordings: tuple[Recording, ...],
-        y: Sequence[Any],
-        first: int,
-        n_steps: int,
-        hook: Hook,
-        saver: Saver | None = None,
-        validation: Validation | None = None,
-        seen: Sequence[tuple[int, float]] = (),
-    ) -> Self:
-        """Train, and keep the result however training ends."""
-        training = make_training(self, state, recordings)
-        watch = Watch(training, recordings, validation, seen)
-        pending: list[Tensor] = []
-        done, last = first, first if watch.stalled else first + n_steps
-
-        def keep() -> None:
-            keep_history(state.solver, pending)
-            cut_history(state.solver, done)
-            self.__dict__.update(fitted_attributes(state, recordings, y, done))
-            self.chance_ = training.chance
-            self.data_checksum_ = saver.data_checksum if saver else None
-            self.validation_ = [entry for entry in watch.losses if entry[0] <= done]
-
-        state.model.train()
-        try:
-            with (
-                interruptible() as interruption,
-                torch.random.fork_rng(),
-                training_progress(n_steps, training.chance, bool(self.verbose)) as progress,
-            ):
-                for step, record in run(training, first, last):
-                    pending.append(record)
-                    done = step + 1
-                    progress(done - first, partial(loss_of, record))
-                    if hook.is_due(step - first):
-                        keep_history(state.solver, pending)
-                        hook.call(step - first, state.solver)
-                    stop = watch.after(done)
-                    if saver is not None and saver.is_due(done):
-                        keep()
-                        saver.save(self)
-                    interruption.raise_if_requested()
-                    if stop:
-                        break
-        except DivergedError as error:
-            done = error.step
-            raise
-        finally:
-            keep()
-            if saver is not None:
-                saver.save_last(self)
-            for parameter in state.model.parameters():
-                parameter.requires_grad_(True)  # `adapt` had frozen some
-        return self

@@ -1,0 +1,42 @@
+"""From an estimator's parameters and recordings to a `Training`, every mistake named first."""
+
+from grevy.fitting.assembly import make_training
+from grevy.fitting.devices import resolve_device
+from grevy.fitting.models import (
+    ModelDescription,
+    check_one_row_for_each_step,
+    describe_models,
+    model_receptive_field,
+    subsamples,
+    usable_models,
+)
+from grevy.fitting.parameters import check_parameters, time_offsets
+from grevy.fitting.plan import sampling_plan
+from grevy.fitting.states import (
+    ModelState,
+    adapted_state,
+    continued_state,
+    fresh_state,
+    use_fused,
+    without_fused,
+)
+
+__all__ = [
+    "ModelDescription",
+    "ModelState",
+    "adapted_state",
+    "check_one_row_for_each_step",
+    "check_parameters",
+    "continued_state",
+    "describe_models",
+    "fresh_state",
+    "make_training",
+    "model_receptive_field",
+    "resolve_device",
+    "sampling_plan",
+    "subsamples",
+    "time_offsets",
+    "usable_models",
+    "use_fused",
+    "without_fused",
+]

@@ -1,0 +1,60 @@
+"""A model, data and parameters, put together into a `Training`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from grevy.encoding import Encoder, choose_layout, receptive_field
+from grevy.errors import GrevyError
+from grevy.fitting.devices import on_device
+from grevy.fitting.parameters import DTYPES
+from grevy.fitting.plan import sampling_plan
+from grevy.fitting.states import ModelState
+from grevy.layers import compile_network
+from grevy.masking import make_masks
+from grevy.recording import Recording
+from grevy.sampling import make_sampler
+from grevy.training import Training
+
+
+def make_training(estimator: Any, state: ModelState, recordings: Sequence[Recording]) -> Training:
+    """Bring data, model and sampler together."""
+    models = tuple(state.model) if state.several else (state.model,)
+    left, right = receptive_field(models[0])
+    plan = sampling_plan(estimator, recordings)
+    sampler = make_sampler(recordings, left, right, plan)
+    windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
+    dtype = DTYPES[estimator.precision]
+    networks = tuple(compile_network(model, dtype) for model in models)
+    if dtype != torch.float32 and (None in networks or estimator.masking_kwargs):
+        raise GrevyError(
+            f"precision {estimator.precision!r} needs a model of convolutions and linear layers "
+            f"without dropout, and no masking. Use precision='float32', or another model."
+        )
+    may_pack = torch.device(state.device).type == "cpu"
+    layouts = tuple(
+        choose_layout(
+            recording.neural.shape, windows // len(models), left + right, model, network, may_pack
+        )
+        for recording, model, network in zip(recordings, models, networks, strict=True)
+    )
+    encoder = Encoder(
+        models,
+        networks,
+        tuple(on_device(recording.neural, state.device, dtype) for recording in recordings),
+        np.cumsum([0, *(len(recording) for recording in recordings)]),
+        left,
+        right,
+        layouts,
+    )
+    return Training(
+        encoder,
+        sampler,
+        state.solver.criterion,
+        state.solver.optimizer,
+        estimator.distance,
+        state.seed,
+        make_masks(estimator.masking_kwargs),
+    )

@@ -1,0 +1,64 @@
+"""What is drawn, where the parameters leave it to the labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from grevy.errors import GrevyError
+from grevy.fitting.parameters import time_offsets
+from grevy.recording import Recording
+from grevy.sampling import Conditional, SamplingPlan
+
+
+def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPlan:
+    """Decide what is drawn from the parameters and the kinds of labels at hand.
+
+    Raises
+    ------
+    GrevyError
+        If the parameters ask for a label that is not there, or make no sense with these.
+    """
+    kinds = {label.kind for label in recordings[0].labels}
+    has_classes, has_numbers = "discrete" in kinds, bool(kinds - {"discrete"})
+    asked: Conditional | None = estimator.conditional
+    if estimator.conditional == "delta":
+        asked = "delta_normal"
+    if not kinds and asked not in (None, "time"):
+        raise GrevyError(
+            f"conditional={asked!r} needs a label, and none was given. Give one, or use "
+            f"conditional='time'."
+        )
+    if not kinds and estimator.hybrid:
+        raise GrevyError("hybrid training joins a label with time, and no label was given.")
+    if asked == "delta_normal" and not has_numbers:
+        raise GrevyError(
+            "conditional='delta_normal' needs a continuous or circular label; discrete ones have "
+            "no nearness. Drop it: positives then share the class."
+        )
+    conditional: Conditional = asked or ("time_delta" if kinds else "time")
+    if conditional == "time_delta" and not has_numbers:
+        conditional = "discrete"
+    if len(recordings) > 1 and conditional == "time":
+        raise GrevyError(
+            "several recordings are aligned through their labels; conditional='time' (or no label) "
+            "would leave their embeddings unrelated. Give labels, or fit each recording alone."
+        )
+    if estimator.batch_size is None and estimator.prior == "uniform":
+        raise GrevyError(
+            "prior='uniform' draws classes equally often, but batch_size=None takes every time "
+            "step once. Give a batch size, or drop the prior."
+        )
+    if estimator.prior == "uniform" and not has_classes:
+        raise GrevyError(
+            "prior='uniform' draws classes equally often, but there is no discrete label. Give "
+            "one, or drop the prior."
+        )
+    mixed = has_classes and has_numbers and estimator.batch_size is not None
+    return SamplingPlan(
+        conditional=conditional,
+        time_offsets=tuple(int(k) for k in time_offsets(estimator.time_offsets)),
+        delta=estimator.delta,
+        prior=estimator.prior or ("uniform" if mixed else "empirical"),
+        batch_size=estimator.batch_size,
+        num_negatives=estimator.num_negatives,
+        hybrid=bool(estimator.hybrid),
+    )

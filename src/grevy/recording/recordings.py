@@ -1,0 +1,172 @@
+"""A recording: neural data, labels and segments that fit together, every problem named at once."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grevy.errors import Problems
+from grevy.recording.arrays import FloatArray, IntArray
+from grevy.recording.labels import Label
+from grevy.recording.segments import checked_segments
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One session: what the neurons did, what the animal did, and where time is broken.
+
+    Attributes
+    ----------
+    neural : ndarray of shape (T, N), float32
+        Time first. May be a memory map.
+    labels : tuple of Label
+        Each of length T; names are unique.
+    segments : ndarray of shape (S, 2), int64
+        Half-open runs [start, stop) of time steps, sorted and disjoint. A window of the model and
+        a pair in time never leave a segment; steps outside every segment are not trained on.
+    sampling_rate : float or None
+        In Hz.
+    source : str
+        Where the recording came from, for a person to read.
+    latent : ndarray of shape (T, d) or None
+        The true latent, known for made data only.
+    """
+
+    neural: npt.NDArray[np.float32]
+    labels: tuple[Label, ...]
+    segments: IntArray
+    sampling_rate: float | None = None
+    source: str = "arrays"
+    latent: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.neural)
+
+    @property
+    def n_neurons(self) -> int:
+        """N, the number of neurons (or channels)."""
+        return int(self.neural.shape[1])
+
+    @property
+    def silent(self) -> bool:
+        """Whether the neural data is zero everywhere."""
+        parts = range(0, len(self), 65536)  # not all at once: it may be a large memory map
+        return not any(self.neural[start : start + 65536].any() for start in parts)
+
+
+def make_recording(
+    neural: npt.ArrayLike,
+    labels: Iterable[Label] = (),
+    *,
+    segments: npt.ArrayLike | None = None,
+    sampling_rate: float | None = None,
+    source: str = "arrays",
+    latent: FloatArray | None = None,
+) -> Recording:
+    """Validate arrays and make a `Recording` of them, naming every problem at once.
+
+    Parameters
+    ----------
+    neural : array_like of shape (T, N)
+        Time first; float, integer or boolean, finite. A memory map of float32 stays one.
+    labels : iterable of Label
+        Each of length T.
+    segments : array_like, optional
+        (S, 2) half-open runs [start, stop), or (T,) identifiers (a trial number, say) whose every
+        change starts a new segment. By default one segment holds everything.
+    sampling_rate : float, optional
+        In Hz.
+    source : str
+        Where it came from.
+    latent : ndarray of shape (T, d), optional
+        The true latent, where it is known.
+
+    Raises
+    ------
+    GrevyError
+        Naming every problem found.
+    """
+    problems = Problems(source)
+    activity = _neural(neural, problems)
+    labels = tuple(labels)
+    length = len(activity)
+    for label in labels:
+        if len(label) != length and length:
+            problems.add(
+                f"label {label.name!r} has {len(label)} time steps, the neural data has {length}; "
+                f"they must match."
+            )
+    names = [label.name for label in labels]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.add(f"the label name {name!r} is used twice; names must differ.")
+    if sampling_rate is not None and not (np.isfinite(sampling_rate) and sampling_rate > 0):
+        problems.add(f"sampling rate {sampling_rate}; expected a positive number of Hz.")
+    runs = checked_segments(segments, length, problems)
+    problems.raise_if_any()
+    return Recording(activity, labels, runs, sampling_rate, source, latent)
+
+
+def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32]:
+    """Check the activity and return it as float32; an empty array stands for a broken one."""
+    broken = np.empty((0, 1), np.float32)
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:
+        problems.add(f"neural data has rows of different lengths ({error}); expected (T, N).")
+        return broken
+    if array.dtype.kind not in "fiub":
+        problems.add(
+            f"neural data of dtype {array.dtype}; expected real numbers (float, integer or "
+            f"boolean)."
+        )
+        return broken
+    if array.ndim == 1:
+        problems.add(
+            f"neural data of shape {array.shape}; expected (T, N), time first. For one neuron use "
+            f"shape ({len(array)}, 1)."
+        )
+        return broken
+    if array.ndim != 2 or 0 in array.shape:
+        problems.add(
+            f"neural data of shape {array.shape}; expected (T, N) with T and N at least 1."
+        )
+        return broken
+    activity = array if array.dtype == np.float32 else array.astype(np.float32)
+    bad, first = _scan(activity)
+    if bad:
+        problems.add(
+            f"neural data has {bad} NaN or infinite values of {activity.size}, the first at time "
+            f"step {first[0]}, neuron {first[1]}. Remove or interpolate them first."
+        )
+    return activity
+
+
+def _scan(activity: npt.NDArray[np.float32], rows: int = 4096) -> tuple[int, tuple[int, int]]:
+    """Count non-finite values and find the first; in bounded memory."""
+    bad, first = 0, (-1, -1)
+    for start in range(0, len(activity), rows):
+        wrong = ~np.isfinite(activity[start : start + rows])
+        if wrong.any():
+            if not bad:
+                row, column = np.argwhere(wrong)[0]
+                first = (start + int(row), int(column))
+            bad += int(wrong.sum())
+    return bad, first
+
+
+def data_checksum(recordings: Sequence[Recording]) -> str:
+    """Return the SHA-256 of what is trained on: neural data, labels and segments."""
+    digest = hashlib.sha256()
+    for recording in recordings:
+        digest.update(repr(recording.neural.shape).encode())
+        for start in range(0, len(recording), 65536):
+            digest.update(np.ascontiguousarray(recording.neural[start : start + 65536]).data)
+        digest.update(np.ascontiguousarray(recording.segments).data)
+        for label in recording.labels:
+            digest.update(repr((label.name, label.kind, label.period, label.classes)).encode())
+            digest.update(np.ascontiguousarray(label.values).data)
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""Segments, given as runs or as one identifier for each time step, as runs [start, stop)."""
+
+import numpy as np
+import numpy.typing as npt
+
+from grevy.errors import Problems
+from grevy.recording.arrays import Array, IntArray
+
+
+def checked_segments(values: npt.ArrayLike | None, length: int, problems: Problems) -> IntArray:
+    """Return segments as sorted, disjoint runs.
+
+    Parameters
+    ----------
+    values : array_like or None
+        (S, 2) runs [start, stop), (T,) identifiers, or None for one run of everything.
+    length : int
+        T.
+    problems : Problems
+        Gathers what is wrong with them.
+
+    Returns
+    -------
+    ndarray of shape (S, 2), int64
+        Of use only if there were no problems.
+    """
+    whole = np.array([[0, length]], dtype=np.int64)
+    if values is None or not length:
+        return whole
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        problems.add(f"segments of different lengths ({error}); expected runs of shape (S, 2).")
+        return whole
+    if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            problems.add(
+                f"{int(np.isnan(array).sum())} segment identifiers are NaN; give the steps between "
+                f"segments a number of their own, or give (S, 2) runs [start, stop)."
+            )
+            return whole
+        if len(array) != length:
+            problems.add(
+                f"{len(array)} segment identifiers for {length} time steps; expected one for each "
+                f"time step, or (S, 2) runs [start, stop)."
+            )
+            return whole
+        return segments_from_identifiers(array.reshape(-1))
+    if array.ndim != 2 or array.shape[1] != 2 or not len(array) or array.dtype.kind not in "iu":
+        problems.add(
+            f"segments of shape {array.shape} and dtype {array.dtype}; expected integer runs "
+            f"[start, stop) of shape (S, 2), or one identifier for each time step."
+        )
+        return whole
+    runs = array.astype(np.int64)
+    starts, stops = runs[:, 0], runs[:, 1]
+    if (starts < 0).any() or (stops > length).any() or (starts >= stops).any():
+        problems.add(f"segments must satisfy 0 <= start < stop <= {length}.")
+    elif (starts[1:] < stops[:-1]).any():
+        problems.add("segments must be sorted and must not overlap.")
+    return runs
+
+
+def segments_from_identifiers(identifiers: Array) -> IntArray:
+    """Turn one identifier per time step into runs: every change starts a new segment.
+
+    Parameters
+    ----------
+    identifiers : ndarray of shape (T,)
+        Trial numbers, block names, and so on.
+
+    Returns
+    -------
+    ndarray of shape (S, 2), int64
+    """
+    edges = np.flatnonzero(identifiers[1:] != identifiers[:-1]) + 1
+    starts = np.concatenate([[0], edges])
+    stops = np.concatenate([edges, [len(identifiers)]])
+    return np.stack([starts, stops], axis=1).astype(np.int64)
