@@ -10,7 +10,7 @@ from grevy.fitting.models import (
     subsamples,
     usable_models,
 )
-from grevy.fitting.parameters import check_parameters, time_offsets
+from grevy.fitting.parameters import DTYPES, check_parameters, time_offsets
 from grevy.fitting.plan import sampling_plan
 from grevy.fitting.states import (
     ModelState,
@@ -22,6 +22,7 @@ from grevy.fitting.states import (
 )
 
 __all__ = [
+    "DTYPES",
     "ModelDescription",
     "ModelState",
     "adapted_state",
