@@ -106,7 +106,8 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     assert again["holdout"] == done.metrics["holdout"]
     assert again["scores"] == done.metrics["scores"]
     other = evaluate_target(request(tmp_path / "run", seed=1), print)
-    ours, theirs = (m["scores"]["place"]["blocked"]["raw"]["test_r2"] for m in (again, other))
+    # A constant answer depends on the split alone; the choice of decoders on the seed, too.
+    ours, theirs = (m["scores"]["place"]["blocked"]["chance"]["test_r2"] for m in (again, other))
     assert ours == theirs, "the segments are the run's, whatever the seed of the nulls"
     asked = request(
         folder / "embedding.npy", **source, labels=("place",), split="segments", nulls=0
