@@ -71,9 +71,11 @@ def _compile_module(module: Any) -> list[Layer] | None:
     if kind is _Skip:
         inside = _compiled(module.module)
         before, after = module.crop.start, -(module.crop.stop or 0)
+        if any(isinstance(layer, Skip) for layer in inside or ()):
+            return None
         over_time = any(isinstance(layer, Convolution) for layer in inside or ())
         # Around linear layers a crop would cut features, not steps.
-        if inside is not None and (over_time or (before, after) == (0, 0)):
+        if inside and (over_time or (before, after) == (0, 0)):
             return [Skip(inside, before, after)]
     return None
 

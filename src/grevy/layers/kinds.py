@@ -56,8 +56,8 @@ class Convolution:
             operations += _bias_gradient(self.bias, grad, gradients)
             if need is Need.NONE:
                 return grad, operations
-            # The input has served: the gradient of the weights came first.
-            input_grad = rows if need is Need.REUSE else arena.take(*rows.shape)
+            # The gradient of the weights came first: it needs the input.
+            input_grad = _room_for_gradient(rows, need, arena)
             operations.append(partial(torch.mm, grad, matrices[0].T, out=input_grad[:n]))
             if self.taps > 1:
                 operations.append(input_grad[n:].zero_)
@@ -67,6 +67,11 @@ class Convolution:
             return input_grad, operations
 
         return output, forward, backward
+
+
+def _room_for_gradient(rows: Tensor, need: Need, arena: Arena) -> Tensor:
+    """Return where the gradient of a layer's input goes."""
+    return rows if need is Need.REUSE else arena.take(*rows.shape)
 
 
 def _affine(
@@ -102,9 +107,9 @@ class Gelu:
         output = arena.take(*rows.shape)
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
-            # The input is not needed again, and makes room for its gradient.
+            target = _room_for_gradient(rows, need, arena)
             gelu_backward = torch.ops.aten.gelu_backward.grad_input
-            return rows, [partial(gelu_backward, grad, rows, grad_input=rows)]
+            return target, [partial(gelu_backward, grad, rows, grad_input=target)]
 
         return output, [partial(torch.ops.aten.gelu.out, rows, out=output)], backward
 
@@ -121,8 +126,9 @@ class Tanh:
         output = arena.take(*rows.shape)
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
+            target = _room_for_gradient(rows, need, arena)
             tanh_backward = torch.ops.aten.tanh_backward.grad_input
-            return rows, [partial(tanh_backward, grad, output, grad_input=rows)]
+            return target, [partial(tanh_backward, grad, output, grad_input=target)]
 
         return output, [partial(torch.tanh, rows, out=output)], backward
 
@@ -148,11 +154,12 @@ class Normalise:
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             # (g - y (y . g)) / |x|
-            return rows, [
-                partial(torch.mul, output, grad, out=rows),
-                partial(torch.sum, rows, dim=1, keepdim=True, out=along),
-                partial(torch.addcmul, grad, output, along, value=-1, out=rows),
-                partial(rows.div_, length),
+            target = _room_for_gradient(rows, need, arena)
+            return target, [
+                partial(torch.mul, output, grad, out=target),
+                partial(torch.sum, target, dim=1, keepdim=True, out=along),
+                partial(torch.addcmul, grad, output, along, value=-1, out=target),
+                partial(target.div_, length),
             ]
 
         return output, forward, backward
@@ -174,7 +181,9 @@ class Skip:
         def shortcut(of: Tensor) -> Tensor:
             return of[self.before * batch : len(of) - self.after * batch]
 
-        output, forward, back = chain(self.layers, rows, batch, need, arena, gradients)
+        inside, forward, back = chain(self.layers, rows, batch, need, arena, gradients)
+        # The sum takes the place of what was computed inside, unless the way back needs that.
+        output = arena.take(*inside.shape) if self.layers[-1].keeps_output else inside
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             input_grad, operations = back(grad)
@@ -182,7 +191,7 @@ class Skip:
                 operations.append(partial(shortcut(input_grad).add_, grad))
             return input_grad, operations
 
-        return output, [*forward, partial(output.add_, shortcut(rows))], backward
+        return output, [*forward, partial(torch.add, inside, shortcut(rows), out=output)], backward
 
 
 def chain(
