@@ -342,6 +342,18 @@ def test_noise_fits_as_well_as_chance(trained, heldout, options):
     assert 0 <= found.standard_error < 0.03
 
 
+def test_being_near_oneself_is_no_goodness_of_fit():
+    """With three members to a class, every third positive is the reference itself."""
+    classes = np.random.default_rng(5).permutation(np.arange(3000) // 3)
+    model = CEBRA(**TRAINED).fit(labelled(X[:2000], discrete(classes[:2000])))
+    found = heldout_goodness_of_fit(model, labelled(X[2000:], discrete(classes[2000:])))
+    assert -0.06 < found.bits < 4 * found.standard_error + 0.005
+    alone = labelled(X[:2000], discrete(np.arange(2000)))
+    model = CEBRA(**{**TRAINED, "max_iterations": 2}).fit(alone)
+    with pytest.raises(GrevyError, match="every sample drawn was its own positive"):
+        heldout_goodness_of_fit(model, alone)
+
+
 def test_a_true_relation_has_a_goodness_of_fit_held_out():
     rng = np.random.default_rng(0)
     place = rng.uniform(size=(3000, 1))

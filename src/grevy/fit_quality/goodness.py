@@ -92,8 +92,10 @@ def heldout_goodness_of_fit(
 
     References, positives and negatives are drawn as in training, with the model's own parameters,
     from the segments given and nowhere else; windows that leave them are not drawn. Nothing is
-    masked or dropped. In hybrid training on several recordings, a reference's negatives for the
-    loss in time are those of its own recording.
+    masked or dropped. A reference that is its own positive, as training allows, does not count: it
+    would be a fit that every embedding has, of classes with few members above all. In hybrid
+    training on several recordings, a reference's negatives for the loss in time are those of its
+    own recording.
 
     Parameters
     ----------
@@ -112,8 +114,8 @@ def heldout_goodness_of_fit(
     Raises
     ------
     GrevyError
-        If the model was not fitted here or does not fit the recordings, or no window fits in a
-        segment.
+        If the model was not fitted here or does not fit the recordings, no window fits in a
+        segment, or nothing has a positive but itself.
     """
     from grevy.fitting import sampling_plan
     from grevy.sampling import draw, make_sampler
@@ -135,6 +137,11 @@ def heldout_goodness_of_fit(
     rng = np.random.default_rng(seed)
     for _ in range(n_steps):  # one at a time: those of large batches are large
         totals += _sums(measured, draw(sampler, 1, rng).at(0))
+    if not totals[2].any():
+        raise GrevyError(
+            "goodness of fit: every sample drawn was its own positive. Give classes with more "
+            "members, or a longer stretch."
+        )
     return _summary(totals, sampler.n_negatives)
 
 
@@ -200,8 +207,9 @@ def _sums(measured: _Measured, batch: "Batches") -> Array:
     session = measured.sampler.session
     stretch = measured.stretch[batch.reference]
     groups = session[batch.reference] * N_STRETCHES + stretch
-    for group in np.unique(groups):
-        here = groups == group
+    other = batch.positive != batch.reference
+    for group in np.unique(groups[other]):
+        here = (groups == group) & other
         own = session[batch.negative] == group // N_STRETCHES
         size = int(here.sum())
         loss, chance = _loss_and_chance(measured, batch, here, own)
