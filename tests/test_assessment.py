@@ -135,6 +135,17 @@ def test_validation_is_told():
     assert found.metrics["validation"]["loss"] == [loss for _, loss in model.validation_]
 
 
+def test_a_tenth_is_enough_for_validation_beside_a_holdout():
+    few = {"model_architecture": "offset10-model", "time_offsets": 10, "max_iterations": 100}
+    found, model, split, _ = assessed([made(length=1500)], validation=0.1, **few)
+    assert np.isfinite(found.metrics["validation"]["loss"]).all()
+    config = make_config({**SETTINGS, **few, "validation": 0.1})
+    _, validation = training_parts(model, [made(length=1500)], split, config)
+    lengths = np.diff(validation.segments)
+    assert lengths.sum() == 100  # of 1000 that the holdout leaves
+    assert (lengths >= 10 + 10).all()
+
+
 def test_two_recordings_have_everything_but_baselines():
     recordings = [made(seed=0), made(seed=1, neurons=4)]
     found, *_ = assessed(recordings, nulls=20, seeds=2)

@@ -20,9 +20,9 @@ from grevy.evaluation import (
     restricted,
 )
 from grevy.fit_quality import consistency
-from grevy.holdout import cut_folds, hold_out
+from grevy.holdout import cut_folds, cut_validation, hold_out
 from grevy.recording import Array, IntArray, Label, Recording
-from grevy.splits import Split, blocked_split, training_segments
+from grevy.splits import Split, training_segments
 
 if TYPE_CHECKING:
     from grevy.estimator import CEBRA
@@ -212,7 +212,7 @@ def training_parts(
 
     apart = []
     for number, recording in enumerate(seen):
-        inner = blocked_split(recording.segments, config.validation, training_gap(model))
+        inner = cut_validation(recording.segments, config.validation, training_gap(model))
         apart.append(training_segments(recording.segments, inner.test))
         runs = training_segments(recording.segments, inner.train)
         seen[number] = replace(recording, segments=runs)
