@@ -143,6 +143,7 @@ def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[R
         segments=config.segments,
         sampling_rate=config.sampling_rate,
         trust=config.trust,
+        notify=notify,
     )
     return (recording,)
 
