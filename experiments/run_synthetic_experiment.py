@@ -24,6 +24,7 @@ from grevy.config import RunConfig, SplitKind, make_config
 from grevy.evaluation import evaluate
 from grevy.experiment import (
     draw,
+    keeping_training,
     make_model,
     output_paths,
     settled_settings,
@@ -58,7 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--split", default=default["split"].default, help="blocks or segments")
     parser.add_argument("--output-dir", default="./results/synthetic_experiment")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished run")
+    parser.add_argument("--overwrite", action="store_true", help="replace a run, finished or not")
     return parser.parse_args(arguments)
 
 
@@ -197,14 +198,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with archive.opened(options["output_dir"], overwrite) as folder:
             settings = make_config(options)
+            if not (resume or overwrite):
+                _checkpoints(folder.root).refuse_unfinished(folder.root)
             _, _, dataset = load_synthetic_data(settings.dataset or "")
             model = train_cebra_model(dataset, None, options, resume)
             output = setup_directories(settings.output_dir)
             with archive.writing(folder):
                 archive.unseal(folder)
-                embedding, metrics = evaluate_embedding(
-                    model, dataset, None, output, settings.holdout, split=settings.split
-                )
+                with keeping_training(_checkpoints(output), _say):
+                    embedding, metrics = evaluate_embedding(
+                        model, dataset, None, output, settings.holdout, split=settings.split
+                    )
             settled = settled_settings(model, sampling_plan(model, _recordings(dataset, None)))
             resolved = {**settings.model_dump(mode="json"), **settled}
             save_results(model, embedding, metrics, resolved, output, dataset)

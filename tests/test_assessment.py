@@ -93,10 +93,57 @@ def test_seeds_are_compared_on_held_out_steps():
     assert any("2 times more" in line for line in told)
 
 
+def diverging_after(monkeypatch, allowed):
+    """Let so many trainings go well; those after them diverge at the 5th step."""
+    from grevy.training import DivergedError, run
+
+    begun = []
+
+    def watched(training, first, last):
+        begun.append(training)
+        for step, record in enumerate(run(training, first, last)):
+            if len(begun) > allowed and step == 5:
+                raise DivergedError(5, 0, training)
+            yield record
+
+    for place in ("training", "replicates", "estimator.tasks"):
+        monkeypatch.setattr(f"grevy.{place}.run", watched)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"seeds": 2}, "No consistency between seeds: the loss is not a finite number at step 5"),
+        ({"seeds": 2, "validation": 0.2}, "No consistency between seeds: the loss"),
+        ({"nulls": 20, "null_retrain": True}, "No nulls for 'place': the loss is not a finite"),
+        ({"folds": 2}, "No folds: the loss is not a finite"),
+    ],
+    ids=["seeds", "seeds, validation", "nulls", "folds"],
+)
+def test_an_extra_training_that_diverges_leaves_the_run_whole(monkeypatch, settings, told):
+    diverging_after(monkeypatch, 1)
+    found, *_ = assessed([made()], max_iterations=20, **settings)
+    assert told in found.metrics["note"]
+    assert np.isfinite(found.metrics["scores"]["place"]["blocked"]["embedding"]["test_r2"])
+    assert "consistency" not in found.metrics
+    assert "null" not in found.metrics["scores"]["place"]
+
+
 def test_validation_is_told():
     found, model, *_ = assessed([made()], validation=0.2, max_iterations=200)
     assert found.metrics["validation"]["steps"] == [100, 200]
     assert found.metrics["validation"]["loss"] == [loss for _, loss in model.validation_]
+
+
+def test_a_tenth_is_enough_for_validation_beside_a_holdout():
+    few = {"model_architecture": "offset10-model", "time_offsets": 10, "max_iterations": 100}
+    found, model, split, _ = assessed([made(length=1500)], validation=0.1, **few)
+    assert np.isfinite(found.metrics["validation"]["loss"]).all()
+    config = make_config({**SETTINGS, **few, "validation": 0.1})
+    _, validation = training_parts(model, [made(length=1500)], split, config)
+    lengths = np.diff(validation.segments)
+    assert lengths.sum() == 100  # of 1000 that the holdout leaves
+    assert (lengths >= 10 + 10).all()
 
 
 def test_two_recordings_have_everything_but_baselines():

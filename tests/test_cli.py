@@ -584,6 +584,62 @@ def test_resume_goes_on_to_the_same_bits(data, tmp_path):
     assert cut == whole
 
 
+def test_an_unfinished_training_is_not_replaced_unasked(data, tmp_path, monkeypatch, grevy_run):
+    """Its checkpoints are hours of somebody's time."""
+    monkeypatch.chdir(tmp_path)
+    common = ["run", *QUICK, "--data", data, "--neural", "spikes", "--output-dir", "run"]
+    kept = tmp_path / "run" / archive.CHECKPOINTS / "step_000000120.pt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"cut off")
+    code, _, err = grevy_run(*common)
+    assert code == 2
+    assert (
+        "run holds a training at step 120: give --resume to go on, or --overwrite to start anew."
+    ) in err
+    assert kept.read_bytes() == b"cut off"
+    code, _, err = grevy_run(*common, "--overwrite")
+    assert code == 0, err
+    assert not kept.exists()
+    code, _, err = grevy_run(*common)
+    assert code == 2
+    assert "already holds a finished run" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_evaluating_keeps_the_training(data, tmp_path, number):
+    """Outside of any extra training too: where labels are decoded."""
+    program = (
+        "import sys, time\n"
+        "from grevy import experiment\n"
+        "from grevy.cli import main\n"
+        "def slow(*_):\n"
+        "    print('evaluating', flush=True)\n"
+        "    time.sleep(60)\n"
+        "if 'slow' in sys.argv:\n"
+        "    sys.argv.remove('slow')\n"
+        "    experiment.assess = slow\n"
+        "main()\n"
+    )
+    common = [sys.executable, "-c", program, "run", *QUICK, "--data", data, "--neural", "spikes"]
+    common += ["--output-dir", "run"]
+    process = subprocess.Popen(
+        [*common, "slow"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )  # fmt: skip
+    assert process.stdout.readline() == "evaluating\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    (kept,) = (tmp_path / "run" / archive.CHECKPOINTS).iterdir()
+    assert f"kept in run/{archive.CHECKPOINTS}/{kept.name}; run the same command with --resume" in (
+        err
+    )
+    done = subprocess.run([*common, "--resume"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert archive.verify(archive.RunFolder(tmp_path / "run")) == []
+
+
 def test_ctrl_c_before_training(tmp_path):
     """While the user's own module is imported, say."""
     (tmp_path / "slow.py").write_text("import time\nprint('slow', flush=True)\ntime.sleep(60)\n")

@@ -248,6 +248,35 @@ def test_circular_correlation_knows_agreement_reflection_and_turns(seed, turn):
     assert circular_correlation(true, 4.0 - true) < -0.7
 
 
+@pytest.mark.parametrize(
+    ("decoded", "low", "high", "mean"),
+    [
+        pytest.param(lambda true, _: -true, -0.9, 0.9, 0.0, id="backwards"),
+        pytest.param(lambda true, rng: rng.uniform(0, TAU, len(true)), -0.3, 0.5, 0.06, id="none"),
+    ],
+)
+def test_circular_correlation_of_angles_all_round_is_no_test(decoded, low, high, mean):
+    """As its documentation says: what runs backwards goes anywhere, what is unrelated goes up."""
+    found = []
+    for seed in range(400):
+        random = np.random.default_rng(seed)
+        true = random.uniform(0, TAU, 200)
+        found.append(circular_correlation(true, decoded(true, random)))
+    error = np.std(found) / 20
+    assert np.mean(found) == pytest.approx(mean, abs=4 * error)
+    assert (min(found) < low) == (max(found) > high) == (mean == 0)
+
+
+def test_circular_correlation_about_mean_directions_knows_unrelated_and_backwards():
+    found = []
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        true, other = random.normal(1, 0.6, 200), random.normal(2, 0.6, 200)
+        found.append(circular_correlation(true, other))
+        assert circular_correlation(true, -true) < -0.9
+    assert np.mean(found) == pytest.approx(0, abs=0.02)
+
+
 def test_circular_correlation_of_one_answer_is_nought(rng):
     assert circular_correlation(rng.uniform(0, TAU, 50), np.full(50, 1.3)) == 0
 

@@ -18,6 +18,7 @@ from grevy.experiment import (
     embed_recordings,
     holdout_split,
     join_recordings,
+    load_recordings,
     make_model,
     run_experiment,
     train,
@@ -287,6 +288,33 @@ class TestScores:
         for number in leaky:
             assert "held-out blocks" in lines[number + 1]
         assert "leaky" in "\n".join(lines)
+
+
+WALK = np.cumsum(np.random.default_rng(1).normal(0.1, 0.3, 500))
+DEGREES = "label 'x': values from 0 to 359 look like degrees; give --period 360."
+MANY = "label 'x': 500 classes in 500 time steps; give x:continuous if it is a quantity."
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "period", "told"),
+    [
+        pytest.param(np.arange(500) % 360, "circular", None, [DEGREES], id="degrees"),
+        pytest.param(np.arange(500) % 360, "circular", 360, [], id="period given"),
+        pytest.param(WALK % (2 * np.pi), "circular", None, [], id="radians"),
+        pytest.param(0.1 * np.arange(500), "circular", None, [], id="radians that go on counting"),
+        pytest.param(np.arange(500) % 360, "continuous", None, [], id="continuous"),
+        pytest.param(np.arange(500), None, None, [MANY], id="position in whole numbers"),
+        pytest.param(np.arange(500) // 5, None, None, [], id="100 classes"),
+        pytest.param(np.arange(500).astype(str), None, None, [], id="names"),
+    ],
+)
+def test_a_label_that_is_likely_meant_otherwise_is_told(tmp_path, values, kind, period, told):
+    np.savez(tmp_path / "data.npz", neural=np.random.default_rng(0).normal(size=(500, 3)), x=values)
+    settings = {"data": str(tmp_path / "data.npz"), "neural": "neural"}
+    settings |= {"label": f"x:{kind}" if kind else "x", "period": period}
+    said = []
+    load_recordings(make_config(settings), said.append)
+    assert said == told
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,15 @@ def turned(embedding, rng, noise=0.0):
     return moved + noise * moved.std(axis=0) * rng.normal(size=embedding.shape)
 
 
+def ornstein_uhlenbeck(length, time_constant, dimension, rng):
+    """Noise that forgets itself within the time constant, in steps."""
+    from scipy.signal import lfilter
+
+    noise = rng.normal(size=(length + 10 * time_constant, dimension))
+    slow = lfilter([1.0], [1.0, -np.exp(-1 / time_constant)], noise, axis=0)
+    return slow[10 * time_constant :]
+
+
 class TestConsistencyOfRuns:
     def test_it_is_the_r2_of_a_linear_regression(self):
         rng = np.random.default_rng(0)
@@ -62,9 +71,37 @@ class TestConsistencyOfRuns:
         rng = np.random.default_rng(3)
         embeddings = [rng.normal(size=(50, 5)) for _ in range(12)]
         found = consistency(embeddings)
-        assert found.chance == pytest.approx(5 / 49)
+        assert found.chance == pytest.approx(5 / 49, abs=0.01)
         # 132 pairs x 5 dimensions of R2 with mean 0.102, sd 0.042; rows are shared.
         assert found.mean == pytest.approx(found.chance, abs=0.02)
+
+    def test_slow_embeddings_that_are_unrelated_reach_the_chance_that_it_states(self):
+        """Not 3 / 999, as 1000 independent steps would."""
+        rng = np.random.default_rng(5)
+        found = []
+        for _ in range(30):
+            pair = [ornstein_uhlenbeck(1000, 50, 3, rng) for _ in range(2)]
+            found.append(consistency(pair))
+        reached, stated = (
+            np.mean([getattr(each, w) for each in found]) for w in ("mean", "chance")
+        )
+        assert stated > 0.05
+        assert stated == pytest.approx(reached, rel=0.25)
+        again = consistency(pair)
+        assert again.chance == found[-1].chance
+
+    def test_chance_of_agreeing_embeddings_is_that_of_unrelated_ones(self):
+        rng = np.random.default_rng(6)
+        first = ornstein_uhlenbeck(2000, 20, 3, rng)
+        found = consistency([first, turned(first, rng)])
+        assert found.mean == pytest.approx(1, abs=1e-6)
+        assert found.chance < 0.15
+
+    @pytest.mark.parametrize("length", [3, 5, 11])
+    def test_few_steps_have_a_chance_too(self, length):
+        rng = np.random.default_rng(7)
+        found = consistency([rng.normal(size=(length, 2)) for _ in range(2)])
+        assert 0 < found.chance <= 1
 
     def test_a_dimension_that_never_varies_is_left_out(self):
         rng = np.random.default_rng(4)

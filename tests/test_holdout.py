@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grevy.errors import GrevyError
-from grevy.holdout import cut_folds, hold_out, joined_splits
-from grevy.splits import blocked_split
+from grevy.holdout import cut_folds, cut_validation, hold_out, joined_splits
+from grevy.splits import blocked_split, training_segments
 
 
 def trials(count, length=20, start=0):
@@ -90,3 +90,66 @@ def test_one_segment_cannot_be_split(segments, match):
 def test_too_few_segments_for_the_folds():
     with pytest.raises(GrevyError, match="--folds 5 of whole segments: the data has 4 segments"):
         cut_folds([trials(4)], "segments", 5, 0, 0)
+
+
+def apart(lengths, breaks):
+    """Runs of these lengths, so many steps apart."""
+    starts = np.cumsum([0, *(np.array(lengths[:-1]) + breaks)])
+    return np.stack([starts, starts + lengths], axis=1)
+
+
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=12),
+    st.sampled_from([0, 3]),
+    st.floats(0.02, 0.6),
+    st.integers(0, 25),
+)
+def test_validation_keeps_its_distance_and_holds_a_pair(lengths, breaks, fraction, gap):
+    segments = apart(lengths, breaks)
+    try:
+        found = cut_validation(segments, fraction, gap)
+    except GrevyError:
+        assert fraction * sum(lengths) < 2 * gap + 1 or 3 * gap > (1 - fraction) * sum(lengths) / 2
+        return
+    owner = np.repeat(-1, segments[-1, 1])
+    for number, (start, stop) in enumerate(segments):
+        owner[start:stop] = number
+    kept = set(found.train) | set(found.test)
+    assert not set(found.train) & set(found.test)
+    assert (owner[[*kept]] >= 0).all()
+    for step in found.test:
+        near = np.arange(max(step - gap, 0), min(step + gap + 1, len(owner)))
+        near = near[owner[near] == owner[step]]
+        assert not set(near) & set(found.train)
+    assert abs(len(found.test) - fraction * sum(lengths)) <= 4
+    assert np.diff(training_segments(segments, found.test)).max() >= min(gap, max(lengths))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "blocks"),
+    [
+        ([1000], [25] * 4),
+        ([100, 200, 200, 200, 200, 100], [25] * 4),
+        ([400], [20, 20]),
+        ([20] * 50, None),
+    ],
+)
+def test_validation_blocks_lie_amid_runs(lengths, blocks):
+    segments = apart(lengths, 0 if blocks is None else 100)
+    split = cut_validation(segments, 0.1, 20)
+    cut = training_segments(segments, split.test)
+    if blocks is None:  # short runs: blocks go over several, as no run holds one
+        assert np.diff(cut).max() == 20
+        return
+    assert np.diff(cut).ravel().tolist() == blocks
+    for start, stop in cut:
+        inside = segments[(segments[:, 0] <= start) & (stop <= segments[:, 1])]
+        assert len(inside) == 1
+        assert len(lengths) == 1 or min(start - inside[0, 0], inside[0, 1] - stop) >= 20
+
+
+def test_validation_that_has_no_room_is_said():
+    with pytest.raises(
+        GrevyError, match=r"--validation 0\.1: of the 100 time steps.*no block of 20"
+    ):
+        cut_validation(apart([100], 0), 0.1, 20)

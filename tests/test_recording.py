@@ -84,6 +84,8 @@ def test_kind_follows_the_dtype(values, kind):
         ([[1.0, 2], [3, 4]], "circular", None, "one column"),
         ([1, 1, 1], None, None, "constant, every value is 1"),
         (["a", "a"], None, None, "constant, every value is 'a'"),
+        (["a"], None, None, "there is one time step only"),
+        ([[2.0, 1.0]], None, None, "there is one time step only"),
         ([2.0, 2.0], None, None, "constant, every value is 2"),
         ([0.0, 360.0, 720.0], "circular", 360, "whole turns"),
         ([1.0, np.nan, np.inf], None, None, "2 of 3 values are NaN or infinite, .* time step 1"),

@@ -429,11 +429,12 @@ CASES = [
     ("continuous", {"p": 0.05 + 1e-9, "n": 20}, "chance"),
     ("continuous", {"p": 0.3}, "chance"),
     ("circular", {"p": 0.3}, "chance"),
-    ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "pca": 0.0}, "chance"),
-    ("continuous", {"value": 0.1, "low_high": (0.0, 0.2), "pca": 0.0}, "chance"),
+    ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "pca": 0.0}, "untested"),
+    ("continuous", {"value": 0.1, "low_high": (0.0, 0.2), "pca": 0.0}, "untested"),
+    ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "p": 0.3}, "chance"),
     ("continuous", {"value": -0.3, "pca": -0.5}, "chance"),
-    ("circular", {"value": 85.0, "low_high": (80.0, 91.0), "pca": 90.0}, "chance"),
-    ("discrete", {"value": 0.3, "low_high": (0.24, 0.36), "pca": 0.2}, "chance"),
+    ("circular", {"value": 85.0, "low_high": (80.0, 91.0), "pca": 90.0}, "untested"),
+    ("discrete", {"value": 0.3, "low_high": (0.24, 0.36), "pca": 0.2}, "untested"),
     ("continuous", {"pca": 0.71}, "no better than PCA"),
     ("continuous", {"pca": 0.8}, "no better than PCA"),
     ("circular", {"pca": 20.0}, "no better than PCA"),
@@ -491,9 +492,24 @@ class TestVerdict:
 
     def test_a_warning_of_the_null_is_passed_on(self, run):
         scores = made_scores("continuous")
-        scores["null"]["note"] = "The label drifts."
+        scores["null"]["note"] = "the label drifts, and p cannot tell."
         verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
-        assert verdict.numbers.endswith("The label drifts.")
+        assert verdict.numbers.endswith("reaches 0.51. The label drifts, and p cannot tell.")
+        assert verdict.finding == "untested"
+        assert verdict.claim == "Not shown to be better than chance"
+
+    def test_an_interval_that_reaches_chance_is_said(self):
+        verdict = verdict_of("continuous", value=0.1, low_high=(-0.01, 0.2), pca=0.0)
+        assert typed(verdict.numbers).endswith(
+            "The 95 % interval reaches chance, so luck is not ruled out."
+        )
+
+    def test_a_kept_encoder_that_has_seen_the_label_is_said_with_the_claim(self, run):
+        scores = made_scores("continuous")
+        scores["null"]["trained_on_label"] = True
+        verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
+        assert verdict.finding == "better"
+        assert "the encoder kept" in verdict.numbers
 
     @pytest.mark.parametrize(
         ("metrics", "words"),

@@ -283,6 +283,17 @@ class TestCommands:
         assert (tmp_path / "run" / archive.EMBEDDING).read_bytes() != before
         assert archive.verify(archive.RunFolder(tmp_path / "run")) == []
 
+    def test_an_unfinished_training_is_kept(self, script, tmp_path, capsys):
+        given = [*SHORT, "--output-dir", str(tmp_path)]
+        kept = tmp_path / archive.CHECKPOINTS / "step_000000120.pt"
+        kept.parent.mkdir()
+        kept.write_bytes(b"cut off")
+        assert script.main(given) == 2
+        assert "holds a training at step 120: give --resume" in capsys.readouterr().err
+        assert kept.exists()
+        assert script.main([*given, "--overwrite"]) == 0
+        assert not kept.exists()
+
     def test_its_archive_runs_again_in_the_command_line(self, script, tmp_path, monkeypatch):
         from grevy import cli
 

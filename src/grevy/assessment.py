@@ -20,9 +20,9 @@ from grevy.evaluation import (
     restricted,
 )
 from grevy.fit_quality import consistency
-from grevy.holdout import cut_folds, hold_out
+from grevy.holdout import cut_folds, cut_validation, hold_out
 from grevy.recording import Array, IntArray, Label, Recording
-from grevy.splits import Split, blocked_split, training_segments
+from grevy.splits import Split, training_segments
 
 if TYPE_CHECKING:
     from grevy.estimator import CEBRA
@@ -88,7 +88,7 @@ def assess(
         metrics |= _folds(model, recordings, whole, config, metrics.get("note"))
     if config.seeds > 1:
         notify(f"training {config.seeds - 1} times more, with other seeds")
-        metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
+        metrics |= _consistency(model, recordings, embedding, split, config, metrics.get("note"))
     return Evaluation(metrics, found.decoded)
 
 
@@ -212,7 +212,7 @@ def training_parts(
 
     apart = []
     for number, recording in enumerate(seen):
-        inner = blocked_split(recording.segments, config.validation, training_gap(model))
+        inner = cut_validation(recording.segments, config.validation, training_gap(model))
         apart.append(training_segments(recording.segments, inner.test))
         runs = training_segments(recording.segments, inner.train)
         seen[number] = replace(recording, segments=runs)
@@ -308,7 +308,7 @@ def _folds(
             metric=config.distance,
         )
     except GrevyError as error:  # the run itself is whole, and took long
-        return {"note": " ".join(part for part in (note, f"No folds: {error}") if part)}
+        return {"note": _with_more(note, f"No folds: {error}")}
     return {"folds": {name: fold_metrics(each) for name, each in found.items()}}
 
 
@@ -318,21 +318,39 @@ def _consistency(
     embedding: Array,
     split: Split | None,
     config: RunConfig,
+    note: str | None,
 ) -> dict[str, Any]:
-    """Compare the embedding with those of other seeds, on the steps that none has trained on."""
-    from grevy.replicates import fit_replicates
+    """Compare the embedding with those of other seeds, on the steps that none has trained on.
 
+    If one of these trainings fails, say so.
+    """
     seeds = range(model.seed_ + 1, model.seed_ + config.seeds)
-    if config.validation:  # each may stop at another step
-        others = [_train_again(model, recordings, split, config, seed) for seed in seeds]
-    else:
-        seen, _ = training_parts(model, recordings, split, config)
-        fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds)
-        others = [embed_recordings(each, recordings) for each in fitted]
-    embeddings = [embedding, *others]
     names = [f"seed {seed}" for seed in (model.seed_, *seeds)]
     steps = slice(None) if split is None else split.test
     try:
-        return consistency_metrics(consistency([each[steps] for each in embeddings], names))
-    except GrevyError as error:
-        return {"names": names, "note": str(error)}
+        embeddings = [embedding, *_other_seeds(model, recordings, split, config, seeds)]
+        found = consistency([each[steps] for each in embeddings], names)
+    except GrevyError as error:  # the run itself is whole, and took long
+        return {"note": _with_more(note, f"No consistency between seeds: {error}")}
+    return {"consistency": consistency_metrics(found)}
+
+
+def _other_seeds(
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    split: Split | None,
+    config: RunConfig,
+    seeds: Sequence[int],
+) -> list[Array]:
+    """Train with other seeds, and embed all that was recorded."""
+    from grevy.replicates import fit_replicates
+
+    if config.validation:  # each may stop at another step
+        return [_train_again(model, recordings, split, config, seed) for seed in seeds]
+    seen, _ = training_parts(model, recordings, split, config)
+    fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds)
+    return [embed_recordings(each, recordings) for each in fitted]
+
+
+def _with_more(note: str | None, more: str) -> str:
+    return f"{note} {more}" if note else more

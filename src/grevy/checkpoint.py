@@ -54,6 +54,21 @@ class Checkpoints:
         """List the checkpoints, newest first."""
         return sorted(self.folder.glob("step_*.pt"), reverse=True)
 
+    def refuse_unfinished(self, place: object) -> None:
+        """Keep a training that was cut off from being replaced unasked.
+
+        Raises
+        ------
+        GrevyError
+            If a checkpoint has any steps; `place` is what the user knows the folder by.
+        """
+        for path in self.newest()[:1]:
+            if step := int(path.stem.removeprefix("step_")):
+                raise GrevyError(
+                    f"{place} holds a training at step {step}: give --resume to go on, or "
+                    f"--overwrite to start anew."
+                )
+
     def prune(self, keep: int = 2) -> None:
         """Remove all but the newest; the folder too if nothing is left."""
         for path in self.newest()[keep:]:

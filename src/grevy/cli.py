@@ -161,7 +161,7 @@ def run(
     checkpoint_minutes: Annotated[
         float, _output("How often training is kept in the folder. Default 1.")
     ] = 1.0,
-    overwrite: Annotated[bool, _output("Replace a finished run in the folder.")] = False,
+    overwrite: Annotated[bool, _output("Replace a run in the folder, finished or not.")] = False,
     quiet: Annotated[bool, _output("Print only errors.")] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the metrics as JSON.", rich_help_panel=OUTPUT)

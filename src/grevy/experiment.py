@@ -1,9 +1,13 @@
 """One run, from a configuration to a sealed folder: load, train, evaluate, draw, archive."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +76,7 @@ def run_experiment(
     ----------
     config : RunConfig
     overwrite : bool
-        Whether a finished run in the output folder may be replaced.
+        Whether a run in the output folder, finished or not, may be replaced.
     resume : bool
         Go on from the checkpoints that an unfinished run left in the output folder, if any.
     checkpoint_minutes : float
@@ -85,14 +89,17 @@ def run_experiment(
     Raises
     ------
     GrevyError
-        If settings or data are unusable, or the folder cannot be written.
+        If settings or data are unusable, or the folder cannot be written; or it holds an unfinished
+        training, and neither `resume` nor `overwrite` is given.
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM; the training so far is kept in the folder.
     """
     began = time.monotonic()
     with archive.opened(config.output_dir, overwrite) as folder:
-        recordings = load_recordings(config, notify)
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
+        if not (resume or overwrite):
+            checkpoints.refuse_unfinished(folder.root)
+        recordings = load_recordings(config, notify)
         config = settle_seed(config, checkpoints, resume)
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout, config.split)
@@ -101,9 +108,10 @@ def run_experiment(
         fold_splits(model, recordings, config)  # too few steps for them are said before training
         notify(describe_data(recordings))
         config = train(model, recordings, split, config, checkpoints, resume, notify)
-        embedding = embed_recordings(model, recordings)
-        found = assess(model, recordings, embedding, split, config, notify)
-        figure = draw(embedding, join_recordings(recordings), model)
+        with keeping_training(checkpoints, notify):
+            embedding = embed_recordings(model, recordings)
+            found = assess(model, recordings, embedding, split, config, notify)
+            figure = draw(embedding, join_recordings(recordings), model)
         settings = config.model_dump(mode="json")
         with archive.writing(folder):
             archive.unseal(folder)
@@ -135,6 +143,7 @@ def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[R
         segments=config.segments,
         sampling_rate=config.sampling_rate,
         trust=config.trust,
+        notify=notify,
     )
     return (recording,)
 
@@ -205,6 +214,37 @@ def train(
             )
         raise
     return config.model_copy(update=settled_settings(model, plan))
+
+
+@contextmanager
+def keeping_training(checkpoints: Checkpoints, notify: Callable[[str], None]) -> Iterator[None]:
+    """Say on Ctrl-C, and on a batch system's SIGTERM, that the training itself is done and kept.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        After that, as in training. Outside the main thread SIGTERM is left as it is.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    previous = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if in_main:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        for path in checkpoints.newest()[:1]:
+            notify(
+                f"interrupted while evaluating. The training is done and kept in {path}; run the "
+                f"same command with --resume to go on."
+            )
+        raise
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, previous)
 
 
 def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a run holds out: blocks of time, or whole segments drawn from every recording."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -74,6 +75,70 @@ def cut_folds(
     else:
         found = [block_folds(each, n_folds, gap) for each in segments]
     return tuple(joined_splits(fold) for fold in zip(*found, strict=True))
+
+
+def cut_validation(segments: IntArray, fraction: float, gap: int) -> Split:
+    """Set blocks of the training aside, whose loss is watched: each amid a run of training steps.
+
+    The steps inside segments, in order, are cut into up to four equal stretches; in each the block
+    lies in the middle of the longest part of a run, so that what was held out cuts none in two.
+    There are as many blocks as leave each at least `gap` steps in a row (or as many as the longest
+    run has), and leave the gaps at most half of the steps outside the blocks.
+
+    Parameters
+    ----------
+    segments : ndarray of shape (S, 2)
+        Half-open runs [start, stop) of one recording that are left for training.
+    fraction : float
+        Of the steps inside segments, between 0 and 1.
+    gap : int
+        A window and the longest time offset, in steps: kept between a block and training steps of
+        its own segment, and what a pair of samples in a block needs.
+
+    Returns
+    -------
+    Split
+        Validation steps as `test`.
+
+    Raises
+    ------
+    GrevyError
+        If no block fits.
+    """
+    stops = np.cumsum(segments[:, 1] - segments[:, 0])
+    runs = np.stack([stops - (segments[:, 1] - segments[:, 0]), stops], axis=1)
+    steps = np.arange(stops[-1]) + np.repeat(segments[:, 0] - runs[:, 0], runs[:, 1] - runs[:, 0])
+    shortest = min(gap, int((runs[:, 1] - runs[:, 0]).max()))
+    n_kept = round(fraction * len(steps))
+    for n in range(_VALIDATION_BLOCKS, 0, -1):
+        is_test, is_train = np.zeros(len(steps), bool), np.ones(len(steps), bool)
+        longest = []
+        for low, high in pairwise(np.linspace(0, len(steps), n + 1).astype(int)):
+            first = _amid_longest(runs, low, high, n_kept // n)
+            last = first + n_kept // n
+            within = np.clip(runs, first, last)
+            longest.append(int((within[:, 1] - within[:, 0]).max()))
+            before, after = np.searchsorted(stops, [first, last - 1], side="right")
+            is_test[first:last] = True
+            is_train[max(first - gap, runs[before, 0]) : min(last + gap, runs[after, 1])] = False
+        if min(longest) >= max(shortest, 1) and is_train.sum() >= (len(steps) - n_kept) / 2:
+            return Split(steps[is_train], steps[is_test])
+    raise GrevyError(
+        f"--validation {fraction:g}: of the {len(steps)} time steps to train on, in {len(runs)} "
+        f"runs, it leaves no block of {shortest} steps in a row (a window and the time offset) "
+        f"beside gaps of {gap}. Give another fraction or a longer recording, or leave it out."
+    )
+
+
+# One less than the blocks held out, whose gaps then do not lie where these blocks would.
+_VALIDATION_BLOCKS = 4
+
+
+def _amid_longest(runs: IntArray, low: int, high: int, size: int) -> int:
+    """Find where a block of `size` positions from `low` to `high` is amid the longest run there."""
+    parts = np.clip(runs, low, high)
+    start, stop = parts[np.argmax(parts[:, 1] - parts[:, 0])]
+    return int(np.clip((start + stop - size) // 2, low, high - size))
 
 
 def joined_splits(splits: Sequence[Split]) -> Split:

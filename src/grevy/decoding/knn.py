@@ -17,7 +17,6 @@ from grevy.decoding.layout import Layout, thin
 from grevy.recording import Array, FloatArray, IntArray
 
 Metric = Literal["euclidean", "cosine"]
-METRICS: tuple[Metric, ...] = ("euclidean", "cosine")
 
 COUNTS = (100, 30, 10, 3)
 """Candidates for k, the smoothest first."""

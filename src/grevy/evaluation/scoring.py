@@ -18,7 +18,7 @@ from grevy.decoding import (
 )
 from grevy.decoding.knn import Metric
 from grevy.decoding.scores import score
-from grevy.errors import Problems
+from grevy.errors import GrevyError, Problems
 from grevy.evaluation.plain import decoding_metrics, null_metrics, plain_scores
 from grevy.fit_quality import UnmovableError
 from grevy.fit_quality.null import null_of_prepared
@@ -161,18 +161,15 @@ def evaluate(
             return prepare(given, split, metric=metric, **settings)
 
         held_out = ready(values)
-        for label in whole.labels:
-            own, decoding = _scores(held_out, label, n_bootstrap)
-            blocked = {what: of_label[label.name] for what, of_label in baselines.items()}
-            blocked = {"embedding": own, **blocked, "chance": _chance(label, held_out)}
-            scores[label.name]["blocked"] = blocked
-            decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
+        blocked, decoded = _blocked(held_out, whole.labels, baselines, n_bootstrap)
         if nulls:
             anew = None if retrain is None else lambda moved: ready(filled(retrain(moved), inside))
             found, unmoved = _nulls(held_out, whole, nulls, gap, seed, anew)
-            for name, null in found.items():
-                scores[name]["null"] = {**null, "trained_on_label": name in trained_on}
             notes += unmoved
+            for name, null in found.items():
+                blocked[name]["null"] = {**null, "trained_on_label": name in trained_on}
+        for name, of_label in blocked.items():
+            scores[name] |= of_label
     metrics = {
         **_manual(values, whole, inside),
         "scores": scores,
@@ -267,6 +264,23 @@ def _baseline(
     return {label.name: _scores(prepared, label, n_bootstrap)[0] for label in labels}
 
 
+def _blocked(
+    held_out: Prepared,
+    labels: Sequence[Label],
+    baselines: dict[str, dict[str, Any]],
+    n_bootstrap: int,
+) -> tuple[dict[str, dict[str, Any]], dict[str, Decoded]]:
+    """Score every label on the held-out steps, beside baselines; return what was decoded too."""
+    scores, decoded = {}, {}
+    for label in labels:
+        own, decoding = _scores(held_out, label, n_bootstrap)
+        beside = {what: of_label[label.name] for what, of_label in baselines.items()}
+        chance = _chance(label, held_out)
+        scores[label.name] = {"blocked": {"embedding": own, **beside, "chance": chance}}
+        decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
+    return scores, decoded
+
+
 def _nulls(
     prepared: Prepared,
     whole: Recording,
@@ -275,13 +289,17 @@ def _nulls(
     seed: int,
     retrain: Callable[[Label], Prepared] | None,
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Move each label; return the nulls, and why there are none for some."""
+    """Move each label; return the nulls, and why there are none for some.
+
+    A training on a moved label may fail where that of the run itself did not.
+    """
+    expected = UnmovableError if retrain is None else GrevyError
     found, unmoved = {}, []
     for label in whole.labels:
         try:
             null = null_of_prepared(prepared, label, whole.segments, n, None, gap, seed, retrain)
-        except UnmovableError as error:
-            unmoved.append(str(error))
+        except expected as error:
+            unmoved.append(f"No nulls for {label.name!r}: {error}")
         else:
             found[label.name] = null_metrics(null)
     return found, unmoved

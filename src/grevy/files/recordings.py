@@ -1,6 +1,6 @@
 """A file of arrays -> a recording: which array is what, in the user's words."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import cast, get_args
@@ -10,7 +10,7 @@ import numpy as np
 from grevy.errors import GrevyError
 from grevy.files.arrays import describe, dotted, matching, open_arrays, read_selection
 from grevy.files.formats import SINGLE, Array, Entries
-from grevy.recording import Kind, Label, Recording, make_label, make_recording
+from grevy.recording import TAU, Kind, Label, Recording, make_label, make_recording
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -24,6 +24,7 @@ def read_recording(
     segments: str | None = None,
     sampling_rate: float | None = None,
     trust: bool = False,
+    notify: Callable[[str], None] = lambda _message: None,
 ) -> Recording:
     """Read a recording from one file.
 
@@ -45,6 +46,9 @@ def read_recording(
         In Hz.
     trust : bool
         Read Python objects too, which runs code that the file holds.
+    notify : callable
+        Told of a label that is likely to be meant otherwise: angles in degrees without a period,
+        a quantity in whole numbers.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def read_recording(
     taken = frozenset(name for key in keys for name in matching(path, entries, key))
     name = neural if neural is not None else _only_candidate(path, entries, taken)
     activity = read_selection(path, entries, name, exclude=taken)
-    made = [_label(path, entries, key, kind, period, activity) for key, kind in specs]
+    made = [_label(path, entries, key, kind, period, activity, notify) for key, kind in specs]
     return make_recording(
         activity,
         made,
@@ -107,7 +111,13 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
 
 
 def _label(
-    path: Path, entries: Entries, key: str, kind: Kind | None, period: float | None, activity: Array
+    path: Path,
+    entries: Entries,
+    key: str,
+    kind: Kind | None,
+    period: float | None,
+    activity: Array,
+    notify: Callable[[str], None],
 ) -> Label:
     values = _upright(read_selection(path, entries, key))
     length = len(activity)
@@ -124,7 +134,28 @@ def _label(
         )
     if kind == "discrete" and values.dtype.kind == "f" and _whole(values):
         values = values.astype(np.int64)  # MATLAB and tables keep whole numbers as floats
-    return make_label(key, values, kind, period if kind == "circular" else None)
+    label = make_label(key, values, kind, period if kind == "circular" else None)
+    if label.kind == "circular" and period is None and _look_like_degrees(values):
+        notify(
+            f"label {key!r}: values from {values.min():g} to {values.max():g} look like degrees; "
+            f"give --period 360."
+        )
+    elif values.dtype.kind in "iu" and len(label.classes) > length / 5:
+        notify(
+            f"label {key!r}: {len(label.classes)} classes in {length} time steps; give "
+            f"{key}:continuous if it is a quantity."
+        )
+    return label
+
+
+def _look_like_degrees(values: Array) -> bool:
+    """Tell whether angles in radians would span several turns, and jump by more than half a turn.
+
+    Radians that go on counting after a turn span as many, but do not jump.
+    """
+    angles = values.astype(np.float64)
+    jumps = np.abs(np.diff(angles)) > np.pi
+    return float(np.ptp(angles)) > 3 * TAU and bool(jumps.any())
 
 
 def _upright(values: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ MIN_VALUES = 3
 """The fewest label values that a linear fit between recordings can be judged from."""
 MAX_BINS = 10_000
 """The most bins that a label may have."""
+N_SHIFTS = 20
+"""Circular shifts of one embedding against another that show what chance reaches."""
 _ROWS = 65536  # time steps held in double precision at once
 
 
@@ -34,9 +36,11 @@ class Consistency:
     mean : float
         Over all pairs of different embeddings.
     chance : float
-        The mean that embeddings with nothing in common reach because a fit has free numbers:
-        d / (P - 1) for d fitted dimensions and P independent points. Close to 0 between seeds;
-        not so across recordings with few label values.
+        What embeddings with nothing in common reach. Of the same time steps: the mean over circular
+        shifts of one against the other, from a tenth to nine tenths of their length, for slow
+        embeddings resemble each other by accident. Of different recordings, point by point of a
+        label: what a fit reaches through its free numbers alone, d / (P - 1) for d fitted
+        dimensions and P points.
     n_points : int
         P: the time steps, or label values, that were compared.
     """
@@ -115,8 +119,11 @@ def consistency(
                 r2[i, j] = _linear_r2(covariance, source, target, n_fitted)
     others = ~np.eye(len(points), dtype=bool)
     n_points = len(points[0])
-    dimensions = np.mean([min(width, n_fitted) for width in widths])
-    chance = min(float(dimensions) / (n_points - 1), 1.0)
+    if labels is None:
+        chance = _shifted_r2(points)
+    else:
+        dimensions = np.mean([min(width, n_fitted) for width in widths])
+        chance = min(float(dimensions) / (n_points - 1), 1.0)
     return Consistency(tuple(shown), r2, float(r2[others].mean()), chance, n_points)
 
 
@@ -167,6 +174,24 @@ def _covariance(points: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
         centred = np.concatenate([values[rows] for values in points], axis=1) - centre
         total += centred.T @ centred
     return total / length
+
+
+def _shifted_r2(points: Sequence[FloatArray]) -> float:
+    """Mean R2 of embeddings shifted circularly against each other, over pairs and shifts."""
+    length = len(points[0])
+    least = -(-length // 10)
+    shifts = np.unique(np.linspace(least, length - least, N_SHIFTS).astype(int))
+    found = []
+    for first, second in combinations(points, 2):
+        own = slice(0, first.shape[1])
+        other = slice(own.stop, own.stop + second.shape[1])
+        for shift in shifts.tolist():
+            covariance = _covariance([first, np.roll(second, shift, axis=0)])
+            found += [
+                _linear_r2(covariance, own, other, own.stop),
+                _linear_r2(covariance, other, own, second.shape[1]),
+            ]
+    return float(np.mean(found))
 
 
 def _varying(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -177,6 +177,7 @@ def _discrete_label(name: str, array: Array) -> Label:
         )
     classes, codes = np.unique(array, return_inverse=True)
     if len(classes) < 2:
+        _check_several_steps(name, array)
         raise GrevyError(
             f"label {name!r}: constant, every value is {classes[0].item()!r}. A label must vary to "
             f"be learnt from; leave it out."
@@ -195,6 +196,7 @@ def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> L
             f"at time step {first}. Remove or interpolate them first."
         )
     if np.all(low == high):
+        _check_several_steps(name, array)
         raise GrevyError(
             f"label {name!r}: constant, every value is {array.flat[0]:g}. A label must vary to be "
             f"learnt from; leave it out."
@@ -220,3 +222,11 @@ def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> L
             f"the period."
         )
     return Label(name, kind, radians, period=float(period))
+
+
+def _check_several_steps(name: str, array: Array) -> None:
+    if len(array) == 1:
+        raise GrevyError(
+            f"label {name!r}: there is one time step only, and a label must vary to be learnt "
+            f"from. Give a longer recording."
+        )

@@ -87,7 +87,7 @@ class Null:
     """How the scores of moved labels are spread; for `values` and `observed` larger is better.
 
     `how` says how labels were moved; `trained_on_label`, whether the encoder was trained with the
-    true label; `note`, why p is not to be trusted, if so.
+    true label; `note`, a sentence: why p is not to be trusted, if so.
     """
 
     observed: float
@@ -252,12 +252,13 @@ def _null(values: Mapping[str, Any], trained_on: bool) -> Null | None:
         [each for each in map(_number, values.get("values") or ()) if each is not None]
     )
     observed, p = _number(values.get("observed")), _number(values.get("p"))
+    note = str(values.get("note") or "")
     if observed is None or p is None or not len(spread):
         return None
     return Null(
         observed, spread, p, str(values.get("how") or "moved in time"),
         values.get("retrained") is True, bool(values.get("trained_on_label", trained_on)),
-        str(values.get("note") or ""),
+        note[:1].upper() + note[1:],
     )  # fmt: skip
 
 

@@ -48,8 +48,9 @@ def find(result: LabelResult) -> Finding:
     """Weigh one label's scores.
 
     Chance is not beaten if p is 0.05 or more, or if the 95 % interval of the held-out score (the
-    score itself where no interval is known) reaches the score of knowing nothing. PCA is beaten
-    clearly only if its score lies beyond that interval.
+    score itself where no interval is known) reaches the score of knowing nothing. Where p speaks
+    for the label and only its interval does not, or p is not to be trusted, nothing is shown either
+    way. PCA is beaten clearly only if its score lies beyond that interval.
     """
     own = result.held_out.get("embedding")
     if own is None:
@@ -57,19 +58,29 @@ def find(result: LabelResult) -> Finding:
     better = result.measure.better
     interval = own.interval or (own.value, own.value)
     worst = interval[0] if result.measure.larger_is_better else interval[1]
-    null = result.null
-    if null is not None and null.p >= SIGNIFICANT and len(null.values) < FEWEST_NULLS:
+    if _is_untested(result, better(own.value, result.chance), better(worst, result.chance)):
         return "untested"
+    null = result.null
     if (null is not None and null.p >= SIGNIFICANT) or not better(worst, result.chance):
         return "chance"
-    if null is None and own.interval is None:
-        return "untested"
     pca = result.held_out.get("pca")
     if pca is None:
         return "better"
     if not better(own.value, pca.value):
         return "no better than PCA"
     return "better" if better(worst, pca.value) else "unclear"
+
+
+def _is_untested(result: LabelResult, is_above: bool, is_clearly_above: bool) -> bool:
+    """Tell whether p cannot tell, is missing with the interval, or disagrees with the interval."""
+    null = result.null
+    if null is None:
+        return is_clearly_above and result.held_out["embedding"].interval is None
+    if null.note:
+        return True
+    if null.p >= SIGNIFICANT:
+        return len(null.values) < FEWEST_NULLS
+    return is_above and not is_clearly_above
 
 
 def label_verdict(result: LabelResult) -> Verdict:
@@ -100,8 +111,6 @@ def _numbers(result: LabelResult, finding: Finding) -> str:
     text = "; ".join(parts) + "."
     if finding == "untested":
         text += " " + _what_is_missing(result.null)
-    if result.null is not None and result.null.note:
-        text += " " + result.null.note
     return text
 
 
@@ -126,6 +135,10 @@ def null_sentence(null: Null) -> str:
 def _what_is_missing(null: Null | None) -> str:
     if null is None:
         return "Neither an interval nor nulls were computed, so luck is not ruled out."
+    if null.note:
+        return null.note
+    if null.p < SIGNIFICANT:
+        return f"The {INTERVAL} reaches chance, so luck is not ruled out."
     return (
         f"With {plural(len(null.values), 'null')}, p cannot be below {SIGNIFICANT:g}; "
         f"at least {FEWEST_NULLS} are needed."
