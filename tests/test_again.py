@@ -15,6 +15,7 @@ from grevy.config import make_config
 from grevy.errors import GrevyError
 from grevy.experiment import run_experiment
 from grevy.recording import continuous, make_recording, segments_from_identifiers
+from grevy.summary import describe_metrics
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,24 @@ def test_an_embedding_made_by_anything_else(made, nulls):
     assert scores.get("null", {"n": 0})["n"] == (50 if nulls is None else nulls)
 
 
+def test_what_an_embedding_from_a_file_does_not_tell(made):
+    folder, _ = made
+    asked = request(
+        folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
+        labels=("place",), nulls=20,
+    )  # fmt: skip
+    metrics = evaluate_target(asked, print)
+    assert metrics["encoder"] == "unknown"
+    assert metrics["note"].count("held out only if it never saw the 120 steps tested") == 1
+    assert "in 5 blocks, or their labels took no part" in metrics["note"]
+    assert metrics["scores"]["place"]["null"]["trained_on_label"]
+    said = "\n".join(describe_metrics(metrics))
+    assert metrics["note"] in said
+    assert "p, the encoder kept: it counts only if the label took no part" in said
+    assert "the encoder was trained with the true label" not in said, "nobody knows"
+    assert "--null-retrain" not in said, "there is nothing to train"
+
+
 def test_a_run_that_held_out_whole_segments(made, tmp_path):
     folder, _ = made
     with np.load(folder / "data.npz") as arrays:
@@ -112,7 +131,9 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     asked = request(
         folder / "embedding.npy", **source, labels=("place",), split="segments", nulls=0
     )
-    assert evaluate_target(asked, print)["holdout"]["test_segments"] == 3
+    scored = evaluate_target(asked, print)
+    assert scored["holdout"]["test_segments"] == 3
+    assert "the 120 steps tested, in 3 segments" in scored["note"]
 
 
 @pytest.mark.parametrize("split", ["blocks", "segments"])

@@ -17,6 +17,8 @@ from grevy.evaluation import evaluate
 from grevy.experiment import load_recordings, make_model
 from grevy.holdout import hold_out
 from grevy.recording import Array, IntArray, Recording
+from grevy.sampling import fitting_positions
+from grevy.splits import Split
 
 Notify = Callable[[str], None]
 
@@ -71,7 +73,8 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
     Returns
     -------
     dict
-        As in ``logs/metrics.json``.
+        As in ``logs/metrics.json``. Of an embedding from a file ``encoder`` is "unknown", and
+        ``note`` says on what its scores depend.
 
     Raises
     ------
@@ -194,8 +197,24 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     found = evaluate(
         embedding, whole, split, neural,
         nulls=nulls, seed=request.seed, gap=request.gap, umap=request.umap,
+        trained_on=[label.name for label in whole.labels],  # it may have been, on all of them
     )  # fmt: skip
-    return found.metrics
+    notes = [_of_unknown_encoder(split, whole.segments), found.metrics.get("note", "")]
+    return {**found.metrics, "encoder": "unknown", "note": " ".join(filter(None, notes))}
+
+
+def _of_unknown_encoder(split: Split, segments: IntArray) -> str:
+    """Say on what the scores of an embedding from a file depend, and how much was tested."""
+    if split.by_segment:
+        count, parts = int(np.isin(segments[:, 0], split.test).sum()), "segment"
+    else:
+        places = np.searchsorted(fitting_positions(segments, 0, 1), split.test)
+        count, parts = 1 + int((np.diff(places) > 1).sum()), "block"
+    return (
+        f"how the encoder of an embedding from a file was trained is not known: the scores are "
+        f"held out only if it never saw the {len(split.test)} steps tested, in {count} "
+        f"{parts}{'s' * (count != 1)}, or their labels took no part in its training."
+    )
 
 
 def _read_embedding(path: Path) -> Array:

@@ -6,6 +6,12 @@ from typing import Any
 from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import Recording
 
+# What is said of the p of an embedding whose encoder may have been trained on the label.
+_MAY_HAVE_SEEN_LABEL = (
+    "it counts only if the label took no part in the encoder's training, which nulls on a fixed "
+    "embedding do not undo"
+)
+
 
 def describe_data(recordings: Sequence[Recording]) -> str:
     """Say in a line or two what was loaded, and what is unusual about it."""
@@ -57,7 +63,8 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
     if any(_is_of_seen_label(each.get("null", {})) for each in metrics.get("scores", {}).values()):
-        lines.append(f"p, the encoder kept: {SEEN_LABEL}")
+        said = _MAY_HAVE_SEEN_LABEL if metrics.get("encoder") == "unknown" else SEEN_LABEL
+        lines.append(f"p, the encoder kept: {said}")
     if "mean" in metrics.get("consistency", {}):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
