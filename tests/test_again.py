@@ -1,6 +1,7 @@
 """`grevy evaluate` and `grevy report`: scores and pages of what exists already."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -42,6 +43,15 @@ def request(target, **settings):
     return EvaluationRequest(target=target, **{**given, **settings})
 
 
+def changed_run(root, target, old, new):
+    """A copy of a run, with other words in its settings."""
+    shutil.copytree(root, target)
+    text = (target / "config.yaml").read_text()
+    assert old in text
+    (target / "config.yaml").write_text(text.replace(old, new))
+    return target
+
+
 def test_a_run_scores_as_it_did(made):
     folder, done = made
     metrics = evaluate_target(request(folder / "run", seed=1), print)
@@ -51,19 +61,21 @@ def test_a_run_scores_as_it_did(made):
 
 def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
     folder, _ = made
-    moved = tmp_path / "run"
-    moved.mkdir()
-    for path in (folder / "run").rglob("*"):
-        target = moved / path.relative_to(folder / "run")
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        else:
-            target.write_bytes(path.read_bytes())
-    text = (moved / "config.yaml").read_text().replace(str(folder / "data.npz"), "gone.npz")
-    (moved / "config.yaml").write_text(text)
-    metrics = evaluate_target(request(moved), print)
+    moved = changed_run(folder / "run", tmp_path / "run", str(folder / "data.npz"), "gone.npz")
+    metrics = evaluate_target(request(moved, nulls=0), print)
     assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
     assert "no baselines" in capsys.readouterr().out
+
+
+def test_a_run_whose_data_have_changed_has_no_baselines(made, tmp_path, capsys):
+    folder, _ = made
+    with np.load(folder / "data.npz") as arrays:
+        other = {**arrays, "neural": arrays["neural"] + np.float32(1)}
+    moved = changed_run(folder / "run", tmp_path / "run", str(folder), str(tmp_path))
+    np.savez(tmp_path / "data.npz", **other)
+    metrics = evaluate_target(request(moved, nulls=0), print)
+    assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
+    assert "no baselines: the data have changed" in capsys.readouterr().out
 
 
 def test_umap_that_is_missing(made, monkeypatch, capsys):

@@ -1,6 +1,6 @@
 """Scores for what exists already: a finished run, or an embedding that anything else has made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from grevy.errors import GrevyError
 from grevy.evaluation import evaluate
 from grevy.experiment import load_recordings, make_model
 from grevy.holdout import hold_out
-from grevy.recording import Array, IntArray, Recording
+from grevy.recording import Array, IntArray, Recording, data_checksum
 from grevy.sampling import fitting_positions
 from grevy.splits import Split
 
@@ -118,7 +118,10 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     except GrevyError as error:
         notify(f"no baselines: the data of the run cannot be loaded ({error})")
         recordings = ()
-    if len(recordings) == 1 and len(recordings[0]) == len(whole):
+    if recordings and not _are_the_runs(run, recordings):
+        notify("no baselines: the data have changed since the run was made")
+        recordings = ()
+    if len(recordings) == 1:
         whole, neural = _archived_recording(run, recordings[0])
     split = None
     if settings.holdout:
@@ -137,6 +140,12 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
         trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
     return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+
+
+def _are_the_runs(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
+    """Tell whether recordings are those that a run was made from."""
+    sealed = [each.get("sha256") for each in run.manifest.get("data", [])]
+    return sealed == [data_checksum([recording]) for recording in recordings]
 
 
 def _has_umap(asked: bool, notify: Notify) -> bool:
