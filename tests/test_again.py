@@ -148,6 +148,50 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     assert "the 120 steps tested, in 3 segments" in scored["note"]
 
 
+def test_what_a_run_has_trained_for_is_kept(made, tmp_path):
+    _, done = made
+    settings = {
+        **done.config.model_dump(), "null_retrain": True, "max_iterations": 2, "batch_size": 16,
+        "output_dir": str(tmp_path / "run"), "time_offsets": 1,
+        "model_architecture": "offset1-model",
+    }  # fmt: skip
+    done = run_experiment(make_config(settings), verbose=False)
+    null = done.metrics["scores"]["place"]["null"]
+    assert null["retrained"]
+    validation = {"steps": [100], "loss": [1.5]}
+    path = tmp_path / "run" / archive.METRICS
+    path.write_text(json.dumps({**done.metrics, "validation": validation}))
+    again = evaluate_target(request(tmp_path / "run", seed=7), print)
+    assert again["scores"]["place"]["null"] == null
+    assert again["validation"] == validation
+    without = evaluate_target(request(tmp_path / "run", nulls=0), print)
+    assert "null" not in without["scores"]["place"]
+
+
+OWN_MODULE = """
+import cebra.models
+
+@cebra.models.register("own-model")
+class Own(cebra.models.model.Offset0Model):
+    pass
+"""
+
+
+def test_a_run_that_imported_a_model(made, tmp_path):
+    folder, _ = made
+    module = tmp_path / "own.py"
+    module.write_text(OWN_MODULE)
+    data = folder / "data.npz"
+    run = ["run", "--data", data, "--neural", "neural", "--label", "place", "--import", module]
+    quick = ["--max-iterations", 2, "--batch-size", 16, "--nulls", 0, "--device", "cpu", "--quiet"]
+    chosen = ["--model-architecture", "own-model", "--output-dir", tmp_path / "run"]
+    done = grevy(*run, *quick, *chosen)
+    assert done.returncode == 0, done.stderr
+    # In a process of its own, which has not imported the module yet.
+    again = grevy("evaluate", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+
+
 @pytest.mark.parametrize("split", ["blocks", "segments"])
 def test_two_recordings_keep_their_segments_apart(tmp_path, split):
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from grevy import catalog
 from grevy.archive import RunFolder
 from grevy.archived import ArchivedRun, read_run
 from grevy.assessment import join_recordings, laid_out, trained_on, training_gap
@@ -102,7 +103,8 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     run = read_run(RunFolder(request.target))
     given = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
     chosen = {name: value for name, value in given.items() if value is not None}
-    settings = make_config({**run.config, "trust": request.trust, **chosen})
+    # Nothing is trained here; nulls that were trained for are kept.
+    settings = make_config({**run.config, "trust": request.trust, "null_retrain": False, **chosen})
     held_out = {"holdout": request.holdout, "split": request.split}
     for name, value in held_out.items():
         if value is not None and value != run.config.get(name, "blocks"):
@@ -111,6 +113,8 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
                 f"{run.config.get(name, 'blocks')}; other steps would test on what it has seen. "
                 f"Leave it out, or make another run."
             )
+    for module in settings.imports:  # the model may be one that they register
+        catalog.import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
     whole, neural = _archived_recording(run, None)
     try:
@@ -128,18 +132,31 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
         each = _segments_of_each(run)
         seed = settings.seed or 0
         split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
-    # What takes other trainings, or the model, is the run's own.
-    kept = (
-        "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
-        "folds", "consistency",
-    )  # fmt: skip
+    retrained = _retrained_nulls(run) if settings.nulls else {}
+    all_kept = set(retrained) == {label.name for label in whole.labels}
     found = evaluate(
         run.embedding, whole, split, neural,
-        nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,
-        umap=_has_umap(settings.umap or request.umap, notify),
+        nulls=0 if all_kept else settings.nulls, seed=request.seed, gap=training_gap(model),
+        metric=settings.distance, umap=_has_umap(settings.umap or request.umap, notify),
         trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
-    return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+    for name, null in retrained.items():
+        found.metrics["scores"][name]["null"] = null
+    return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
+
+
+# What takes other trainings, or the model, is the run's own.
+_KEPT = (
+    "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
+    "validation", "folds", "consistency",
+)  # fmt: skip
+
+
+def _retrained_nulls(run: ArchivedRun) -> dict[str, Any]:
+    """Return the nulls for which a run has trained, by the name of the label."""
+    names = {label.name for label in run.labels}
+    nulls = {name: each.get("null", {}) for name, each in run.metrics.get("scores", {}).items()}
+    return {name: null for name, null in nulls.items() if name in names and null.get("retrained")}
 
 
 def _are_the_runs(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
