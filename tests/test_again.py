@@ -192,6 +192,49 @@ def test_a_run_that_imported_a_model(made, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+def test_an_embedding_of_angles_in_degrees(made, tmp_path):
+    rng = np.random.default_rng(0)
+    angle = np.cumsum(rng.normal(8, 5, 600)) % 360
+    turns = np.deg2rad(angle)
+    np.savez(tmp_path / "data.npz", neural=rng.normal(size=(600, 4)), angle=angle)
+    circle = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    np.save(tmp_path / "embedding.npy", circle + 0.3 * rng.normal(size=(600, 2)))
+    data = ["--data", tmp_path / "data.npz", "--label", "angle:circular"]
+    asked = ["evaluate", tmp_path / "embedding.npy", *data, "--neural", "neural", "--json"]
+    scored = grevy(*asked, "--nulls", 0, "--period", 360)
+    assert scored.returncode == 0, scored.stderr
+    error = json.loads(scored.stdout)["scores"]["angle"]["random"]["mean_error"]
+    assert 4 < error < 60, "in degrees; of an angle in radians it is below pi"
+
+
+OWN_DATA = """
+import cebra.data
+import cebra.datasets
+import numpy as np
+import torch
+
+@cebra.datasets.register("own-data")
+class Own(cebra.data.TensorDataset):
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        place = np.cumsum(rng.normal(size=(200, 1)), axis=0).astype("f4")
+        super().__init__(
+            torch.from_numpy(rng.normal(size=(200, 4)).astype("f4")),
+            continuous=torch.from_numpy(place),
+        )
+"""
+
+
+def test_an_embedding_of_an_imported_data_set(tmp_path):
+    (tmp_path / "own_data.py").write_text(OWN_DATA)
+    np.save(tmp_path / "embedding.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    asked = request(
+        tmp_path / "embedding.npy", data="own-data", nulls=0,
+        imports=(str(tmp_path / "own_data.py"),),
+    )  # fmt: skip
+    assert evaluate_target(asked, print)["holdout"]["test_steps"] == 40
+
+
 @pytest.mark.parametrize("split", ["blocks", "segments"])
 def test_two_recordings_keep_their_segments_apart(tmp_path, split):
     rng = np.random.default_rng(0)
@@ -236,6 +279,13 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
             "the data has 1 segment;",
         ),
         ("run", {"data": "data.npz"}, "knows its data"),
+        ("run", {"period": 360.0}, "--period"),
+        ("run", {"imports": ("own.py",)}, "--import out"),
+        (
+            "embedding.npy",
+            {"data": "data.npz", "labels": ("place",), "period": 0.0},
+            "--period is 0.0",
+        ),
         ("short.npy", {"data": "data.npz", "labels": ("place",)}, "10 time steps"),
         ("flat.npy", {"data": "data.npz", "labels": ("place",)}, r"expected \(T, D\)"),
         ("text.npy", {"data": "data.npz", "labels": ("place",)}, "cannot be read"),

@@ -38,6 +38,8 @@ class EvaluationRequest:
         Keys in that file.
     labels : tuple of str
         Keys in that file, with their kind.
+    period : float or None
+        One turn of circular labels in their own unit; 2 pi if None.
     trust : bool
         Whether pickled code in it may run.
     holdout : float or None
@@ -52,6 +54,8 @@ class EvaluationRequest:
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
+    imports : tuple of str
+        Modules or files that register data sets, for an ``.npy`` file.
     """
 
     target: Path
@@ -66,6 +70,8 @@ class EvaluationRequest:
     nulls: int | None
     umap: bool
     seed: int
+    period: float | None = None
+    imports: tuple[str, ...] = ()
 
 
 def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
@@ -95,14 +101,18 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
 
 def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
-    if request.data or request.neural or request.labels or request.segments:
+    given = (
+        request.data, request.neural, request.labels, request.period, request.segments,
+        request.imports,
+    )  # fmt: skip
+    if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave --data, --neural, "
-            f"--label and --segments out."
+            f"--label, --period, --segments and --import out."
         )
     run = read_run(RunFolder(request.target))
-    given = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    asked = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
+    chosen = {name: value for name, value in asked.items() if value is not None}
     # Nothing is trained here; nulls that were trained for are kept.
     settings = make_config({**run.config, "trust": request.trust, "null_retrain": False, **chosen})
     held_out = {"holdout": request.holdout, "split": request.split}
@@ -204,10 +214,11 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
         )
     is_file = Path(request.data).is_file() or bool(Path(request.data).suffix)
     settings: dict[str, Any] = {"data" if is_file else "dataset": request.data}
-    given = {"neural": request.neural, "label": request.labels, "segments": request.segments}
-    settings |= {name: value for name, value in given.items() if value}
-    if request.split is not None:
-        settings["split"] = request.split
+    given = {
+        "neural": request.neural, "label": request.labels or None, "period": request.period,
+        "segments": request.segments, "imports": request.imports or None, "split": request.split,
+    }  # fmt: skip
+    settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})
     recordings = load_recordings(config, notify)
     whole = join_recordings(recordings)
