@@ -206,6 +206,7 @@ def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Rec
 
 
 def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+    _check_file(request.target)
     embedding = _read_embedding(request.target)
     if request.data is None:
         raise GrevyError(
@@ -226,6 +227,14 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
         raise GrevyError(
             f"the embedding has {len(embedding)} time steps, {request.data} has {len(whole)}. Give "
             f"the data that it was made from."
+        )
+    if not whole.labels:
+        raise GrevyError(
+            f"no label of {request.data} was named, so there is nothing to decode. Name one with "
+            f"--label KEY."
+            if config.data
+            else f"the data set {request.data} has no label, so there is nothing to decode. Give "
+            f"a data file, and name a label with --label KEY."
         )
     holdout = 0.2 if request.holdout is None else request.holdout
     split = hold_out(laid_out(recordings), config.split, holdout, request.gap, request.seed)
@@ -252,6 +261,19 @@ def _of_unknown_encoder(split: Split, segments: IntArray) -> str:
         f"held out only if it never saw the {len(split.test)} steps tested, in {count} "
         f"{parts}{'s' * (count != 1)}, or their labels took no part in its training."
     )
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, and a model in the place of what it makes."""
+    if not path.exists():
+        raise GrevyError(
+            f"{path} does not exist. Give the folder of a finished run, or an array (T, D) as .npy."
+        )
+    if path.suffix == ".pt":
+        raise GrevyError(
+            f"{path} is a model, not an embedding. Make one with `grevy embed {path} DATA -o "
+            f"embedding.npy` first, and give that."
+        )
 
 
 def _read_embedding(path: Path) -> Array:

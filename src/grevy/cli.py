@@ -151,7 +151,7 @@ def run(
         int | None, _evaluation("Train with so many seeds and compare. Default 1.")
     ] = None,
     umap: Annotated[
-        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
+        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy\\[umap]'`.")
     ] = None,
     config: Annotated[
         Path | None, _output("YAML file of these settings; flags win over it.")
