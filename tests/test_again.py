@@ -90,6 +90,19 @@ def test_umap_that_is_missing(made, monkeypatch, capsys):
     assert "umap" not in metrics["scores"]["place"]["blocked"]
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(1.25e30, "1.25e+30"), (2.5e-8, "2.50e-08"), (12.3456, "12.346"), (0, "0.000")],
+)
+def test_numbers_of_any_size_are_short(error, said):
+    scores = {"test_r2": -4e40, "median_absolute_error": error, "intervals": {}}
+    scores["intervals"]["median_absolute_error"] = [error, error]
+    metrics = {"scores": {"place": {"kind": "continuous", "random": scores}}}
+    line = describe_metrics(metrics)[1].strip()
+    expected = f"R2 -4.00e+40, median absolute error {said} [{said}, {said}]"
+    assert line == f"random split: {expected}"
+
+
 @pytest.mark.parametrize("nulls", [None, 0, 30])
 def test_an_embedding_made_by_anything_else(made, nulls):
     folder, _ = made

@@ -48,8 +48,9 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"goodness of fit, {where}: {bits:.3f} bits")
     if "train_r2" in metrics:
         lines.append(
-            f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
-            f"{metrics['prediction_r2']:.3f} (random split: leaky if the label changes slowly)"
+            f"train R2 {_number(metrics['train_r2'])}, test R2 {_number(metrics['test_r2'])}, "
+            f"prediction R2 {_number(metrics['prediction_r2'])} (random split: leaky if the label "
+            f"changes slowly)"
         )
     if "latent_r2" in metrics:
         lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
@@ -87,13 +88,22 @@ _SHOWN = {
 _AT_CHANCE = {"balanced_accuracy": "balanced_chance", "accuracy": "chance"}
 
 
+def _number(value: float, unit: bool = False) -> str:
+    """Write a number for any terminal, so in ASCII; a small one counts if it has a unit."""
+    small = unit and 0 < abs(value) < 1e-3
+    return f"{value:.2e}" if small or abs(value) >= 1e6 else f"{value:.3f}"
+
+
 def _line(scores: dict[str, Any]) -> str:
     intervals = scores.get("intervals", {})
     parts = []
     for key, shown in _SHOWN.items():
         if key in scores:
-            low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
-            parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
+            unit = key.endswith("error")
+            low_high = ", ".join(_number(bound, unit) for bound in intervals.get(key, ()))
+            parts.append(
+                f"{shown} {_number(scores[key], unit)}" + (f" [{low_high}]" if low_high else "")
+            )
             at_chance = _AT_CHANCE.get(key)
             if at_chance in scores and scores.get("decoder") != "constant":
                 parts[-1] += f" (chance {scores[at_chance]:.3f})"
@@ -101,10 +111,11 @@ def _line(scores: dict[str, Any]) -> str:
 
 
 def _fold_line(found: dict[str, Any]) -> str:
-    each = ", ".join(f"{value:.3f}" for value in found["values"])
+    unit = found["score"].endswith("error")
+    each = ", ".join(_number(value, unit) for value in found["values"])
     return (
         f"{len(found['values'])} folds, an encoder each: {_SHOWN[found['score']]} {each}; mean "
-        f"{found['mean']:.3f}; all together {_line(found['pooled'])}"
+        f"{_number(found['mean'], unit)}; all together {_line(found['pooled'])}"
     )
 
 
