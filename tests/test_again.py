@@ -1,6 +1,7 @@
 """`grevy evaluate` and `grevy report`: scores and pages of what exists already."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from grevy.config import make_config
 from grevy.errors import GrevyError
 from grevy.experiment import run_experiment
 from grevy.recording import continuous, make_recording, segments_from_identifiers
+from grevy.summary import describe_metrics
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ def request(target, **settings):
     return EvaluationRequest(target=target, **{**given, **settings})
 
 
+def changed_run(root, target, old, new):
+    """A copy of a run, with other words in its settings."""
+    shutil.copytree(root, target)
+    text = (target / "config.yaml").read_text()
+    assert old in text
+    (target / "config.yaml").write_text(text.replace(old, new))
+    return target
+
+
 def test_a_run_scores_as_it_did(made):
     folder, done = made
     metrics = evaluate_target(request(folder / "run", seed=1), print)
@@ -50,19 +61,21 @@ def test_a_run_scores_as_it_did(made):
 
 def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
     folder, _ = made
-    moved = tmp_path / "run"
-    moved.mkdir()
-    for path in (folder / "run").rglob("*"):
-        target = moved / path.relative_to(folder / "run")
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        else:
-            target.write_bytes(path.read_bytes())
-    text = (moved / "config.yaml").read_text().replace(str(folder / "data.npz"), "gone.npz")
-    (moved / "config.yaml").write_text(text)
-    metrics = evaluate_target(request(moved), print)
+    moved = changed_run(folder / "run", tmp_path / "run", str(folder / "data.npz"), "gone.npz")
+    metrics = evaluate_target(request(moved, nulls=0), print)
     assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
     assert "no baselines" in capsys.readouterr().out
+
+
+def test_a_run_whose_data_have_changed_has_no_baselines(made, tmp_path, capsys):
+    folder, _ = made
+    with np.load(folder / "data.npz") as arrays:
+        other = {**arrays, "neural": arrays["neural"] + np.float32(1)}
+    moved = changed_run(folder / "run", tmp_path / "run", str(folder), str(tmp_path))
+    np.savez(tmp_path / "data.npz", **other)
+    metrics = evaluate_target(request(moved, nulls=0), print)
+    assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
+    assert "no baselines: the data have changed" in capsys.readouterr().out
 
 
 def test_umap_that_is_missing(made, monkeypatch, capsys):
@@ -77,6 +90,19 @@ def test_umap_that_is_missing(made, monkeypatch, capsys):
     assert "umap" not in metrics["scores"]["place"]["blocked"]
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(1.25e30, "1.25e+30"), (2.5e-8, "2.50e-08"), (12.3456, "12.346"), (0, "0.000")],
+)
+def test_numbers_of_any_size_are_short(error, said):
+    scores = {"test_r2": -4e40, "median_absolute_error": error, "intervals": {}}
+    scores["intervals"]["median_absolute_error"] = [error, error]
+    metrics = {"scores": {"place": {"kind": "continuous", "random": scores}}}
+    line = describe_metrics(metrics)[1].strip()
+    expected = f"R2 -4.00e+40, median absolute error {said} [{said}, {said}]"
+    assert line == f"random split: {expected}"
+
+
 @pytest.mark.parametrize("nulls", [None, 0, 30])
 def test_an_embedding_made_by_anything_else(made, nulls):
     folder, _ = made
@@ -89,6 +115,24 @@ def test_an_embedding_made_by_anything_else(made, nulls):
     assert scores["blocked"]["embedding"]["test_r2"] > 0.7
     assert scores["blocked"]["raw"]["test_r2"] > 0.7
     assert scores.get("null", {"n": 0})["n"] == (50 if nulls is None else nulls)
+
+
+def test_what_an_embedding_from_a_file_does_not_tell(made):
+    folder, _ = made
+    asked = request(
+        folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
+        labels=("place",), nulls=20,
+    )  # fmt: skip
+    metrics = evaluate_target(asked, print)
+    assert metrics["encoder"] == "unknown"
+    assert metrics["note"].count("held out only if it never saw the 120 steps tested") == 1
+    assert "in 5 blocks, or their labels took no part" in metrics["note"]
+    assert metrics["scores"]["place"]["null"]["trained_on_label"]
+    said = "\n".join(describe_metrics(metrics))
+    assert metrics["note"] in said
+    assert "p, the encoder kept: it counts only if the label took no part" in said
+    assert "the encoder was trained with the true label" not in said, "nobody knows"
+    assert "--null-retrain" not in said, "there is nothing to train"
 
 
 def test_a_run_that_held_out_whole_segments(made, tmp_path):
@@ -112,7 +156,96 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     asked = request(
         folder / "embedding.npy", **source, labels=("place",), split="segments", nulls=0
     )
-    assert evaluate_target(asked, print)["holdout"]["test_segments"] == 3
+    scored = evaluate_target(asked, print)
+    assert scored["holdout"]["test_segments"] == 3
+    assert "the 120 steps tested, in 3 segments" in scored["note"]
+
+
+def test_what_a_run_has_trained_for_is_kept(made, tmp_path):
+    _, done = made
+    settings = {
+        **done.config.model_dump(), "null_retrain": True, "max_iterations": 2, "batch_size": 16,
+        "output_dir": str(tmp_path / "run"), "time_offsets": 1,
+        "model_architecture": "offset1-model",
+    }  # fmt: skip
+    done = run_experiment(make_config(settings), verbose=False)
+    null = done.metrics["scores"]["place"]["null"]
+    assert null["retrained"]
+    validation = {"steps": [100], "loss": [1.5]}
+    path = tmp_path / "run" / archive.METRICS
+    path.write_text(json.dumps({**done.metrics, "validation": validation}))
+    again = evaluate_target(request(tmp_path / "run", seed=7), print)
+    assert again["scores"]["place"]["null"] == null
+    assert again["validation"] == validation
+    without = evaluate_target(request(tmp_path / "run", nulls=0), print)
+    assert "null" not in without["scores"]["place"]
+
+
+OWN_MODULE = """
+import cebra.models
+
+@cebra.models.register("own-model")
+class Own(cebra.models.model.Offset0Model):
+    pass
+"""
+
+
+def test_a_run_that_imported_a_model(made, tmp_path):
+    folder, _ = made
+    module = tmp_path / "own.py"
+    module.write_text(OWN_MODULE)
+    data = folder / "data.npz"
+    run = ["run", "--data", data, "--neural", "neural", "--label", "place", "--import", module]
+    quick = ["--max-iterations", 2, "--batch-size", 16, "--nulls", 0, "--device", "cpu", "--quiet"]
+    chosen = ["--model-architecture", "own-model", "--output-dir", tmp_path / "run"]
+    done = grevy(*run, *quick, *chosen)
+    assert done.returncode == 0, done.stderr
+    # In a process of its own, which has not imported the module yet.
+    again = grevy("evaluate", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+
+
+def test_an_embedding_of_angles_in_degrees(made, tmp_path):
+    rng = np.random.default_rng(0)
+    angle = np.cumsum(rng.normal(8, 5, 600)) % 360
+    turns = np.deg2rad(angle)
+    np.savez(tmp_path / "data.npz", neural=rng.normal(size=(600, 4)), angle=angle)
+    circle = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    np.save(tmp_path / "embedding.npy", circle + 0.3 * rng.normal(size=(600, 2)))
+    data = ["--data", tmp_path / "data.npz", "--label", "angle:circular"]
+    asked = ["evaluate", tmp_path / "embedding.npy", *data, "--neural", "neural", "--json"]
+    scored = grevy(*asked, "--nulls", 0, "--period", 360)
+    assert scored.returncode == 0, scored.stderr
+    error = json.loads(scored.stdout)["scores"]["angle"]["random"]["mean_error"]
+    assert 4 < error < 60, "in degrees; of an angle in radians it is below pi"
+
+
+OWN_DATA = """
+import cebra.data
+import cebra.datasets
+import numpy as np
+import torch
+
+@cebra.datasets.register("own-data")
+class Own(cebra.data.TensorDataset):
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        place = np.cumsum(rng.normal(size=(200, 1)), axis=0).astype("f4")
+        super().__init__(
+            torch.from_numpy(rng.normal(size=(200, 4)).astype("f4")),
+            continuous=torch.from_numpy(place),
+        )
+"""
+
+
+def test_an_embedding_of_an_imported_data_set(tmp_path):
+    (tmp_path / "own_data.py").write_text(OWN_DATA)
+    np.save(tmp_path / "embedding.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    asked = request(
+        tmp_path / "embedding.npy", data="own-data", nulls=0,
+        imports=(str(tmp_path / "own_data.py"),),
+    )  # fmt: skip
+    assert evaluate_target(asked, print)["holdout"]["test_steps"] == 40
 
 
 @pytest.mark.parametrize("split", ["blocks", "segments"])
@@ -144,21 +277,31 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
     ("target", "settings", "match"),
     [
         ("embedding.npy", {}, "say with --data"),
-        ("absent.npy", {"data": "data.npz"}, "cannot be read as an embedding"),
+        ("absent.npy", {"data": "data.npz"}, r"absent\.npy does not exist"),
+        ("nosuch", {}, "nosuch does not exist"),
+        ("run/models/cebra_model.pt", {}, r"is a model, .* `grevy embed"),
+        ("embedding.npy", {"data": "data.npz", "neural": "neural"}, "--label KEY"),
         ("data.npz", {"data": "data.npz"}, "holds several arrays"),
         ("", {}, "no finished run"),
         ("run", {"nulls": 19}, "--nulls 19: give at least 20"),
         ("run", {"holdout": 1.5}, "--holdout 1.5"),
         ("run", {"holdout": 0.4}, "trained with"),
         ("run", {"split": "segments"}, "--split segments: the encoder of this run was trained"),
-        ("run", {"split": "trials"}, "'blocks' or 'segments'"),
-        ("embedding.npy", {"data": "data.npz", "split": "trials"}, "'blocks' or 'segments'"),
+        ("run", {"split": "trials"}, "expected blocks or segments"),
+        ("embedding.npy", {"data": "data.npz", "split": "trials"}, "expected blocks or segments"),
         (
             "embedding.npy",
             {"data": "data.npz", "split": "segments", "labels": ("place",)},
             "the data has 1 segment;",
         ),
         ("run", {"data": "data.npz"}, "knows its data"),
+        ("run", {"period": 360.0}, "--period"),
+        ("run", {"imports": ("own.py",)}, "--import out"),
+        (
+            "embedding.npy",
+            {"data": "data.npz", "labels": ("place",), "period": 0.0},
+            "--period is 0.0",
+        ),
         ("short.npy", {"data": "data.npz", "labels": ("place",)}, "10 time steps"),
         ("flat.npy", {"data": "data.npz", "labels": ("place",)}, r"expected \(T, D\)"),
         ("text.npy", {"data": "data.npz", "labels": ("place",)}, "cannot be read"),

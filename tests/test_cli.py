@@ -197,18 +197,18 @@ BAD = {
     ),
     "unknown flag": (flags("--max-iteration", "5"), ["--max-iteration", "--max-iterations"]),
     "words for a number": (flags("--max-iterations", "many"), ["--max-iterations", "integer"]),
-    "no steps": (flags("--max-iterations", "0"), ["--max-iterations is 0", "at least|equal to 1"]),
+    "no steps": (flags("--max-iterations", "0"), ["--max-iterations is 0", "of at least 1"]),
     "negative batch": (flags("--batch-size", "-5"), ["--batch-size is -5"]),
     "no dimensions": (flags("--output-dimension", "0"), ["--output-dimension is 0"]),
     "NaN rate": (flags("--learning-rate", "nan"), ["--learning-rate is nan"]),
-    "temperature": (flags("--temperature", "-1"), ["--temperature is -1.0", "greater than 0"]),
-    "temperature mode": (flags("--temperature-mode", "x"), ["'constant' or 'auto'"]),
-    "distance": (flags("--distance", "cosin"), ["'cosin'", "'cosine' or 'euclidean'"]),
-    "conditional": (flags("--conditional", "delta_time"), ["'delta_time'", "'time_delta'"]),
-    "prior": (flags("--prior", "flat"), ["'flat'", "'empirical' or 'uniform'"]),
+    "temperature": (flags("--temperature", "-1"), ["--temperature is -1.0", "above 0"]),
+    "temperature mode": (flags("--temperature-mode", "x"), ["expected constant or auto"]),
+    "distance": (flags("--distance", "cosin"), ["'cosin'", "expected cosine or euclidean"]),
+    "conditional": (flags("--conditional", "delta_time"), ["'delta_time'", "time_delta"]),
+    "prior": (flags("--prior", "flat"), ["'flat'", "expected empirical or uniform"]),
     "time offset": (flags("--time-offsets", "0"), ["--time-offsets", "at least 1"]),
     "seed": (flags("--seed", "-1"), ["--seed is -1"]),
-    "holdout": (flags("--holdout", "1"), ["--holdout is 1.0", "less than 1"]),
+    "holdout": (flags("--holdout", "1"), ["--holdout is 1.0", "below 1"]),
     "device": (flags("--device", "gpu"), ["unknown device 'gpu'", "Did you mean"]),
     "absent device": (flags("--device", "cuda:99"), ["cuda:99", "'cpu'"]),
     "sampling rate": (flags("--sampling-rate", "0"), ["--sampling-rate is 0.0"]),
@@ -749,6 +749,21 @@ def test_a_reader_that_has_seen_enough(command):
 def test_quiet_says_nothing(data, tmp_path, grevy_run):
     arguments = ["--data", data, "--neural", "spikes", "--output-dir", tmp_path / "run", "--quiet"]
     assert grevy_run("run", *QUICK, *arguments) == (0, "", "")
+
+
+def test_help_shows_the_extra_in_its_brackets(grevy_run):
+    code, out, _ = grevy_run("run", "--help")
+    assert code == 0
+    assert "needs `pip install 'grevy[umap]'`" in wide(out)
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "grevy", "run", "--help"], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
 
 
 def test_no_command_is_help(grevy_run):

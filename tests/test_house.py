@@ -23,7 +23,7 @@ ORDER = (
     "checkpoint", "training", "validation", "progress", "fitting", "bookkeeping", "model_format",
     "estimator", "replicates", "splits", "holdout", "decoding", "fit_quality", "evaluation",
     "figures", "archive", "archived", "report", "summary", "assessment", "experiment", "again",
-    "cli",
+    "cli", "__main__",
 )  # fmt: skip
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "experiments").glob("*.py")])

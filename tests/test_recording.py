@@ -302,3 +302,22 @@ def test_labels_and_recordings_are_frozen():
         label.name = "y"
     with pytest.raises(AttributeError):
         make_recording(NEURAL).source = "y"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1e300, -1e39])
+def test_neural_data_too_large_for_float32(value):
+    neural = np.ones((5, 2))
+    neural[3, 1] = value
+    with pytest.raises(GrevyError) as caught:
+        make_recording(neural)
+    assert "at time step 3, neuron 1: too large for float32" in str(caught.value)
+    assert "NaN" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "circular"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_labels_too_large_to_square(kind, sign):
+    make_label("place", sign * np.array([0.0, 1e99]), kind)
+    with pytest.raises(GrevyError, match=r"'place' holds values as large as 1.0e\+200.*Rescale"):
+        make_label("place", sign * np.array([0.0, 1e200]), kind)

@@ -312,11 +312,11 @@ class TestCommands:
             (["--dataset", "demo-continous"], "Did you mean 'demo-continuous'"),
             (["--model-architecture", "offset10"], "unknown model 'offset10'"),
             (["--output-dimension", "1"], "output_dimension=1"),
-            (["--distance", "x"], "'cosine' or 'euclidean'"),
+            (["--distance", "x"], "expected cosine or euclidean"),
             (["--conditional", "delta_normal"], "needs a positive delta"),
             (["--device", "cuda:77"], "cuda:77"),
             (["--split", "segments", "--holdout", "0.2"], "the data has 1 segment;"),
-            (["--split", "trials"], "'blocks' or 'segments'"),
+            (["--split", "trials"], "expected blocks or segments"),
         ],
     )
     def test_a_mistake_is_said(self, script, tmp_path, given, words, capsys):

@@ -1,12 +1,13 @@
 """Scores for what exists already: a finished run, or an embedding that anything else has made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from grevy import catalog
 from grevy.archive import RunFolder
 from grevy.archived import ArchivedRun, read_run
 from grevy.assessment import join_recordings, laid_out, trained_on, training_gap
@@ -16,7 +17,9 @@ from grevy.errors import GrevyError
 from grevy.evaluation import evaluate
 from grevy.experiment import load_recordings, make_model
 from grevy.holdout import hold_out
-from grevy.recording import Array, IntArray, Recording
+from grevy.recording import Array, IntArray, Recording, data_checksum
+from grevy.sampling import fitting_positions
+from grevy.splits import Split
 
 Notify = Callable[[str], None]
 
@@ -35,6 +38,8 @@ class EvaluationRequest:
         Keys in that file.
     labels : tuple of str
         Keys in that file, with their kind.
+    period : float or None
+        One turn of circular labels in their own unit; 2 pi if None.
     trust : bool
         Whether pickled code in it may run.
     holdout : float or None
@@ -49,6 +54,8 @@ class EvaluationRequest:
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
+    imports : tuple of str
+        Modules or files that register data sets, for an ``.npy`` file.
     """
 
     target: Path
@@ -63,6 +70,8 @@ class EvaluationRequest:
     nulls: int | None
     umap: bool
     seed: int
+    period: float | None = None
+    imports: tuple[str, ...] = ()
 
 
 def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
@@ -71,7 +80,8 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
     Returns
     -------
     dict
-        As in ``logs/metrics.json``.
+        As in ``logs/metrics.json``. Of an embedding from a file ``encoder`` is "unknown", and
+        ``note`` says on what its scores depend.
 
     Raises
     ------
@@ -91,15 +101,20 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
 
 def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
-    if request.data or request.neural or request.labels or request.segments:
+    given = (
+        request.data, request.neural, request.labels, request.period, request.segments,
+        request.imports,
+    )  # fmt: skip
+    if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave --data, --neural, "
-            f"--label and --segments out."
+            f"--label, --period, --segments and --import out."
         )
     run = read_run(RunFolder(request.target))
-    given = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    settings = make_config({**run.config, "trust": request.trust, **chosen})
+    asked = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    # Nothing is trained here; nulls that were trained for are kept.
+    settings = make_config({**run.config, "trust": request.trust, "null_retrain": False, **chosen})
     held_out = {"holdout": request.holdout, "split": request.split}
     for name, value in held_out.items():
         if value is not None and value != run.config.get(name, "blocks"):
@@ -108,6 +123,8 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
                 f"{run.config.get(name, 'blocks')}; other steps would test on what it has seen. "
                 f"Leave it out, or make another run."
             )
+    for module in settings.imports:  # the model may be one that they register
+        catalog.import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
     whole, neural = _archived_recording(run, None)
     try:
@@ -115,25 +132,47 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     except GrevyError as error:
         notify(f"no baselines: the data of the run cannot be loaded ({error})")
         recordings = ()
-    if len(recordings) == 1 and len(recordings[0]) == len(whole):
+    if recordings and not _are_the_runs(run, recordings):
+        notify("no baselines: the data have changed since the run was made")
+        recordings = ()
+    if len(recordings) == 1:
         whole, neural = _archived_recording(run, recordings[0])
     split = None
     if settings.holdout:
         each = _segments_of_each(run)
         seed = settings.seed or 0
         split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
-    # What takes other trainings, or the model, is the run's own.
-    kept = (
-        "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
-        "folds", "consistency",
-    )  # fmt: skip
+    retrained = _retrained_nulls(run) if settings.nulls else {}
+    all_kept = set(retrained) == {label.name for label in whole.labels}
     found = evaluate(
         run.embedding, whole, split, neural,
-        nulls=settings.nulls, seed=request.seed, gap=training_gap(model), metric=settings.distance,
-        umap=_has_umap(settings.umap or request.umap, notify),
+        nulls=0 if all_kept else settings.nulls, seed=request.seed, gap=training_gap(model),
+        metric=settings.distance, umap=_has_umap(settings.umap or request.umap, notify),
         trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
-    return {**{name: run.metrics[name] for name in kept if name in run.metrics}, **found.metrics}
+    for name, null in retrained.items():
+        found.metrics["scores"][name]["null"] = null
+    return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
+
+
+# What takes other trainings, or the model, is the run's own.
+_KEPT = (
+    "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
+    "validation", "folds", "consistency",
+)  # fmt: skip
+
+
+def _retrained_nulls(run: ArchivedRun) -> dict[str, Any]:
+    """Return the nulls for which a run has trained, by the name of the label."""
+    names = {label.name for label in run.labels}
+    nulls = {name: each.get("null", {}) for name, each in run.metrics.get("scores", {}).items()}
+    return {name: null for name, null in nulls.items() if name in names and null.get("retrained")}
+
+
+def _are_the_runs(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
+    """Tell whether recordings are those that a run was made from."""
+    sealed = [each.get("sha256") for each in run.manifest.get("data", [])]
+    return sealed == [data_checksum([recording]) for recording in recordings]
 
 
 def _has_umap(asked: bool, notify: Notify) -> bool:
@@ -167,6 +206,7 @@ def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Rec
 
 
 def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+    _check_file(request.target)
     embedding = _read_embedding(request.target)
     if request.data is None:
         raise GrevyError(
@@ -175,10 +215,11 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
         )
     is_file = Path(request.data).is_file() or bool(Path(request.data).suffix)
     settings: dict[str, Any] = {"data" if is_file else "dataset": request.data}
-    given = {"neural": request.neural, "label": request.labels, "segments": request.segments}
-    settings |= {name: value for name, value in given.items() if value}
-    if request.split is not None:
-        settings["split"] = request.split
+    given = {
+        "neural": request.neural, "label": request.labels or None, "period": request.period,
+        "segments": request.segments, "imports": request.imports or None, "split": request.split,
+    }  # fmt: skip
+    settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})
     recordings = load_recordings(config, notify)
     whole = join_recordings(recordings)
@@ -187,6 +228,14 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
             f"the embedding has {len(embedding)} time steps, {request.data} has {len(whole)}. Give "
             f"the data that it was made from."
         )
+    if not whole.labels:
+        raise GrevyError(
+            f"no label of {request.data} was named, so there is nothing to decode. Name one with "
+            f"--label KEY."
+            if config.data
+            else f"the data set {request.data} has no label, so there is nothing to decode. Give "
+            f"a data file, and name a label with --label KEY."
+        )
     holdout = 0.2 if request.holdout is None else request.holdout
     split = hold_out(laid_out(recordings), config.split, holdout, request.gap, request.seed)
     neural = recordings[0].neural if len(recordings) == 1 else None
@@ -194,8 +243,37 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     found = evaluate(
         embedding, whole, split, neural,
         nulls=nulls, seed=request.seed, gap=request.gap, umap=request.umap,
+        trained_on=[label.name for label in whole.labels],  # it may have been, on all of them
     )  # fmt: skip
-    return found.metrics
+    notes = [_of_unknown_encoder(split, whole.segments), found.metrics.get("note", "")]
+    return {**found.metrics, "encoder": "unknown", "note": " ".join(filter(None, notes))}
+
+
+def _of_unknown_encoder(split: Split, segments: IntArray) -> str:
+    """Say on what the scores of an embedding from a file depend, and how much was tested."""
+    if split.by_segment:
+        count, parts = int(np.isin(segments[:, 0], split.test).sum()), "segment"
+    else:
+        places = np.searchsorted(fitting_positions(segments, 0, 1), split.test)
+        count, parts = 1 + int((np.diff(places) > 1).sum()), "block"
+    return (
+        f"how the encoder of an embedding from a file was trained is not known: the scores are "
+        f"held out only if it never saw the {len(split.test)} steps tested, in {count} "
+        f"{parts}{'s' * (count != 1)}, or their labels took no part in its training."
+    )
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, and a model in the place of what it makes."""
+    if not path.exists():
+        raise GrevyError(
+            f"{path} does not exist. Give the folder of a finished run, or an array (T, D) as .npy."
+        )
+    if path.suffix == ".pt":
+        raise GrevyError(
+            f"{path} is a model, not an embedding. Make one with `grevy embed {path} DATA -o "
+            f"embedding.npy` first, and give that."
+        )
 
 
 def _read_embedding(path: Path) -> Array:

@@ -151,7 +151,7 @@ def run(
         int | None, _evaluation("Train with so many seeds and compare. Default 1.")
     ] = None,
     umap: Annotated[
-        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
+        bool | None, _evaluation("UMAP as a baseline too; needs `pip install 'grevy\\[umap]'`.")
     ] = None,
     config: Annotated[
         Path | None, _output("YAML file of these settings; flags win over it.")
@@ -316,8 +316,10 @@ def evaluate(
     ] = None,
     neural: Annotated[str | None, _data("Key of the neural data.", metavar="KEY")] = None,
     label: Annotated[list[str] | None, _data("Repeatable.", metavar="KEY[:KIND]")] = None,
+    period: Annotated[float | None, _data("One turn of circular labels; default 2 pi.")] = None,
     segments: Annotated[str | None, _data("Key of segments.", metavar="KEY")] = None,
     trust: Annotated[bool, _data("Allow pickled code in FILE to run (.jl).")] = False,
+    imports: Imports = None,
     holdout: Annotated[
         float | None, _evaluation("Fraction of time held out. Default: the run's, or 0.2.")
     ] = None,
@@ -339,7 +341,7 @@ def evaluate(
 
         request = EvaluationRequest(
             target, data, neural, tuple(label or ()), segments, trust, holdout, split, gap, nulls,
-            umap, seed,
+            umap, seed, period, tuple(imports or ()),
         )  # fmt: skip
         metrics = evaluate_target(request, _notify)
         print(json.dumps(metrics, indent=2) if json_ else "\n".join(describe_metrics(metrics)))

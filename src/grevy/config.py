@@ -135,11 +135,31 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
 
 def _explained(error: Any) -> str:
     """Say one of pydantic's errors in the words of the command line."""
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = _expectation(error["type"], error.get("ctx", {}))
+    message = message or str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return f"{message}."
     name = str(error["loc"][0]).replace("_", "-").replace("imports", "import")
     return f"--{name} is {reprlib.repr(error['input'])}: {message}."
+
+
+def _expectation(problem: str, context: Mapping[str, Any]) -> str:
+    """Say what was expected where pydantic found a problem; empty if its own words must do."""
+    if problem == "literal_error":
+        return "expected " + str(context["expected"]).replace("'", "")
+    bounds = {
+        "greater_than": ("gt", "above"), "greater_than_equal": ("ge", "of at least"),
+        "less_than": ("lt", "below"),
+    }  # fmt: skip
+    if problem in bounds:
+        key, words = bounds[problem]
+        return f"expected a number {words} {context[key]:g}"
+    kinds = {
+        "int": "a whole number", "float": "a number", "finite": "a finite number",
+        "bool": "true or false", "string": "text", "tuple": "a list",
+    }  # fmt: skip
+    kind = kinds.get(problem.split("_", maxsplit=1)[0])
+    return f"expected {kind}" if kind else ""
 
 
 def read_config(path: Path) -> dict[str, Any]:

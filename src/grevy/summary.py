@@ -6,6 +6,12 @@ from typing import Any
 from grevy.fit_quality.null import SEEN_LABEL
 from grevy.recording import Recording
 
+# What is said of the p of an embedding whose encoder may have been trained on the label.
+_MAY_HAVE_SEEN_LABEL = (
+    "it counts only if the label took no part in the encoder's training, which nulls on a fixed "
+    "embedding do not undo"
+)
+
 
 def describe_data(recordings: Sequence[Recording]) -> str:
     """Say in a line or two what was loaded, and what is unusual about it."""
@@ -42,8 +48,9 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"goodness of fit, {where}: {bits:.3f} bits")
     if "train_r2" in metrics:
         lines.append(
-            f"train R2 {metrics['train_r2']:.3f}, test R2 {metrics['test_r2']:.3f}, prediction R2 "
-            f"{metrics['prediction_r2']:.3f} (random split: leaky if the label changes slowly)"
+            f"train R2 {_number(metrics['train_r2'])}, test R2 {_number(metrics['test_r2'])}, "
+            f"prediction R2 {_number(metrics['prediction_r2'])} (random split: leaky if the label "
+            f"changes slowly)"
         )
     if "latent_r2" in metrics:
         lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
@@ -57,7 +64,8 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         if "null" in scores:
             lines.append(f"  {_null_line(scores['null'])}")
     if any(_is_of_seen_label(each.get("null", {})) for each in metrics.get("scores", {}).values()):
-        lines.append(f"p, the encoder kept: {SEEN_LABEL}")
+        said = _MAY_HAVE_SEEN_LABEL if metrics.get("encoder") == "unknown" else SEEN_LABEL
+        lines.append(f"p, the encoder kept: {said}")
     if "mean" in metrics.get("consistency", {}):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
@@ -80,13 +88,22 @@ _SHOWN = {
 _AT_CHANCE = {"balanced_accuracy": "balanced_chance", "accuracy": "chance"}
 
 
+def _number(value: float, unit: bool = False) -> str:
+    """Write a number for any terminal, so in ASCII; a small one counts if it has a unit."""
+    small = unit and 0 < abs(value) < 1e-3
+    return f"{value:.2e}" if small or abs(value) >= 1e6 else f"{value:.3f}"
+
+
 def _line(scores: dict[str, Any]) -> str:
     intervals = scores.get("intervals", {})
     parts = []
     for key, shown in _SHOWN.items():
         if key in scores:
-            low_high = ", ".join(f"{bound:.3f}" for bound in intervals.get(key, ()))
-            parts.append(f"{shown} {scores[key]:.3f}" + (f" [{low_high}]" if low_high else ""))
+            unit = key.endswith("error")
+            low_high = ", ".join(_number(bound, unit) for bound in intervals.get(key, ()))
+            parts.append(
+                f"{shown} {_number(scores[key], unit)}" + (f" [{low_high}]" if low_high else "")
+            )
             at_chance = _AT_CHANCE.get(key)
             if at_chance in scores and scores.get("decoder") != "constant":
                 parts[-1] += f" (chance {scores[at_chance]:.3f})"
@@ -94,10 +111,11 @@ def _line(scores: dict[str, Any]) -> str:
 
 
 def _fold_line(found: dict[str, Any]) -> str:
-    each = ", ".join(f"{value:.3f}" for value in found["values"])
+    unit = found["score"].endswith("error")
+    each = ", ".join(_number(value, unit) for value in found["values"])
     return (
         f"{len(found['values'])} folds, an encoder each: {_SHOWN[found['score']]} {each}; mean "
-        f"{found['mean']:.3f}; all together {_line(found['pooled'])}"
+        f"{_number(found['mean'], unit)}; all together {_line(found['pooled'])}"
     )
 
 

@@ -6,13 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from grevy.errors import GrevyError
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.recording import LARGEST, Array, FloatArray, IntArray
 from grevy.splits import MIN_STEPS
 
 Float64Array = npt.NDArray[np.float64]
-
-LARGEST = 1e100
-"""The largest size of a number whose squares can be summed over any recording."""
 
 
 def checked_embedding(values: Array, what: str = "embedding") -> FloatArray:

@@ -231,6 +231,9 @@ def decode(
     Classes have the same say whatever their number. The training is too short for inner folds
     where the gaps leave less than half of it: then the linear decoder of medium penalty is taken.
 
+    Only the decoder is fitted here. The scores are held out only if the encoder that made the
+    embedding never saw the test steps, or their labels took no part in its training.
+
     Parameters
     ----------
     embedding : array_like of shape (T, D)

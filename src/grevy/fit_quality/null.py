@@ -96,7 +96,10 @@ def null_test(
     is not where label and embedding both drift from the beginning of the recording to its end:
     then circular shifts raise false alarms (Harris, "Nonsense correlations in neuroscience",
     bioRxiv 2020.11.29.402719), for two drifts resemble each other, and nothing in one recording
-    can tell whether by accident. `NullTest.note` warns of labels that are as slow as that.
+    can tell whether by accident. `NullTest.note` warns of labels that are as slow as that. Nor is
+    it exact where the label took part in training the encoder, unless `retrain` is given; and the
+    score itself is held out only if the encoder never saw the test steps, or their labels took no
+    part in its training.
 
     How the label moves depends on the label and the segments alone:
 
@@ -143,8 +146,9 @@ def null_test(
         See `grevy.decoding.decode`.
     retrain : callable, optional
         Trains the encoder on a moved label (with the same settings, on the same training steps)
-        and returns the embedding (T, D). By default the embedding stays as it is: then an encoder
-        that has learnt its training label by heart makes the test err on the safe side.
+        and returns the embedding (T, D). By default the embedding stays as it is. An encoder that
+        was trained with the label has then seen it in the training steps, and the moved ones
+        never, so that p tends to come out too small.
 
     Returns
     -------

@@ -6,6 +6,7 @@ each later step can rely on finite numbers, matching lengths and a known kind of
 
 from grevy.recording.arrays import Array, FloatArray, IntArray
 from grevy.recording.labels import (
+    LARGEST,
     TAU,
     Kind,
     Label,
@@ -19,6 +20,7 @@ from grevy.recording.segments import segments_from_identifiers
 from grevy.recording.spikes import bin_spikes
 
 __all__ = [
+    "LARGEST",
     "TAU",
     "Array",
     "FloatArray",

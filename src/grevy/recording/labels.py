@@ -12,6 +12,9 @@ from grevy.recording.arrays import Array, FloatArray
 Kind = Literal["continuous", "circular", "discrete"]
 TAU = 2 * np.pi
 
+LARGEST = 1e100
+"""The largest size of a number whose squares can be summed over any recording."""
+
 
 @dataclass(frozen=True, eq=False)
 class Label:
@@ -194,6 +197,13 @@ def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> L
         raise GrevyError(
             f"label {name!r}: {int(bad.sum())} of {bad.size} values are NaN or infinite, the first "
             f"at time step {first}. Remove or interpolate them first."
+        )
+    largest = float(np.maximum(np.abs(low), np.abs(high)).max())
+    if largest > LARGEST:
+        raise GrevyError(
+            f"label {name!r} holds values as large as {largest:.1e}; expected at most "
+            f"{LARGEST:.0e} in size. Rescale it (give it in another unit), or remove what is not "
+            f"data."
         )
     if np.all(low == high):
         _check_several_steps(name, array)

@@ -135,9 +135,16 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
             f"neural data of shape {array.shape}; expected (T, N) with T and N at least 1."
         )
         return broken
-    activity = array if array.dtype == np.float32 else array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is said below
+        activity = array if array.dtype == np.float32 else array.astype(np.float32)
     bad, first = _scan(activity)
-    if bad:
+    if bad and np.isfinite(array[first]):
+        problems.add(
+            f"neural data holds {array[first]:.1e} at time step {first[0]}, neuron {first[1]}: too "
+            f"large for float32, which ends at {np.finfo(np.float32).max:.1e}. Rescale it, or "
+            f"remove what is not data."
+        )
+    elif bad:
         problems.add(
             f"neural data has {bad} NaN or infinite values of {activity.size}, the first at time "
             f"step {first[0]}, neuron {first[1]}. Remove or interpolate them first."
