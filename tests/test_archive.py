@@ -543,6 +543,6 @@ def test_a_run_that_starts_over_drops_old_checkpoints(tmp_path):
     folder = archive.open_folder(tmp_path / "run")
     (folder / archive.CHECKPOINTS).mkdir()
     (folder / archive.CHECKPOINTS / "step_000999999.pt").write_bytes(b"of the last attempt")
-    done = run_experiment(make_config(settings), verbose=False)
+    done = run_experiment(make_config(settings), overwrite=True, verbose=False)
     assert not (done.folder / archive.CHECKPOINTS).exists()
     assert set(tree(folder.root)) == {*WRITTEN, archive.DECODED, archive.MANIFEST}
