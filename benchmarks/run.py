@@ -52,12 +52,24 @@ def measure(case: Case, library: str) -> dict[str, float]:
     # The first interval holds warm-up. The mean over the rest, for some steps do work for others.
     steps = (len(stamps) - 2) * case.stride
     seconds = stamps[-1] - stamps[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "ms": 1e3 * seconds / steps,
-        "peak_mb": peak,
+        "peak_mb": peak_mb(),
         "data_mb": neural.nbytes / 2**20,
     }
+
+
+def peak_mb() -> float:
+    """Return this process's peak memory.
+
+    `getrusage` would count the process that started it, before this program was loaded.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def matrix_rate() -> float:
