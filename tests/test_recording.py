@@ -18,6 +18,7 @@ from grevy.recording import (
     make_label,
     make_recording,
     segments_from_identifiers,
+    steps_inside,
 )
 
 NEURAL = np.arange(12, dtype=np.float32).reshape(6, 2)
@@ -321,3 +322,11 @@ def test_labels_too_large_to_square(kind, sign):
     make_label("place", sign * np.array([0.0, 1e99]), kind)
     with pytest.raises(GrevyError, match=r"'place' holds values as large as 1.0e\+200.*Rescale"):
         make_label("place", sign * np.array([0.0, 1e200]), kind)
+
+
+@pytest.mark.parametrize(
+    "runs", [[[0, 4]], [[2, 3], [3, 6], [9, 12]], [[5, 8], [6, 9]], [[0, 0], [4, 6]]]
+)
+def test_steps_inside_are_those_of_each_run(runs):
+    expected = [step for start, stop in runs for step in range(start, stop)]
+    assert steps_inside(np.array(runs)).tolist() == expected

@@ -17,8 +17,7 @@ from grevy.errors import GrevyError
 from grevy.evaluation import evaluate
 from grevy.experiment import load_recordings, make_model
 from grevy.holdout import hold_out
-from grevy.recording import Array, IntArray, Recording, data_checksum
-from grevy.sampling import fitting_positions
+from grevy.recording import Array, IntArray, Recording, data_checksum, steps_inside
 from grevy.splits import Split
 
 Notify = Callable[[str], None]
@@ -254,7 +253,7 @@ def _of_unknown_encoder(split: Split, segments: IntArray) -> str:
     if split.by_segment:
         count, parts = int(np.isin(segments[:, 0], split.test).sum()), "segment"
     else:
-        places = np.searchsorted(fitting_positions(segments, 0, 1), split.test)
+        places = np.searchsorted(steps_inside(segments), split.test)
         count, parts = 1 + int((np.diff(places) > 1).sum()), "block"
     return (
         f"how the encoder of an embedding from a file was trained is not known: the scores are "

@@ -28,9 +28,9 @@ from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
 from grevy.decoding import require_umap
 from grevy.errors import GrevyError
-from grevy.recording import Array, Recording, data_checksum
+from grevy.recording import Array, Recording, data_checksum, steps_inside
 from grevy.report import write_report
-from grevy.sampling import SamplingPlan, fitting_positions
+from grevy.sampling import SamplingPlan
 from grevy.splits import Split
 from grevy.summary import describe_data, summarise
 
@@ -259,7 +259,7 @@ def draw(embedding: Array, whole: Recording, model: "CEBRA | None" = None) -> "F
     """Draw the manual's figure; with the loss where the model is given."""
     from grevy.figures import embedding_figure
 
-    inside = fitting_positions(whole.segments, 0, 1)
+    inside = steps_inside(whole.segments)
     return embedding_figure(
         embedding[inside],
         [label.take(inside) for label in whole.labels],

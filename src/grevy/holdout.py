@@ -7,8 +7,11 @@ import numpy as np
 
 from grevy.config import SplitKind
 from grevy.errors import GrevyError
-from grevy.recording import IntArray
+from grevy.recording import IntArray, steps_inside
 from grevy.splits import Split, block_folds, blocked_split, segment_folds, segment_split
+
+# One less than the blocks held out, whose gaps then do not lie where these blocks would.
+_VALIDATION_BLOCKS = 4
 
 
 def hold_out(
@@ -107,7 +110,7 @@ def cut_validation(segments: IntArray, fraction: float, gap: int) -> Split:
     """
     stops = np.cumsum(segments[:, 1] - segments[:, 0])
     runs = np.stack([stops - (segments[:, 1] - segments[:, 0]), stops], axis=1)
-    steps = np.arange(stops[-1]) + np.repeat(segments[:, 0] - runs[:, 0], runs[:, 1] - runs[:, 0])
+    steps = steps_inside(segments)
     shortest = min(gap, int((runs[:, 1] - runs[:, 0]).max()))
     n_kept = round(fraction * len(steps))
     for n in range(_VALIDATION_BLOCKS, 0, -1):
@@ -128,10 +131,6 @@ def cut_validation(segments: IntArray, fraction: float, gap: int) -> Split:
         f"runs, it leaves no block of {shortest} steps in a row (a window and the time offset) "
         f"beside gaps of {gap}. Give another fraction or a longer recording, or leave it out."
     )
-
-
-# One less than the blocks held out, whose gaps then do not lie where these blocks would.
-_VALIDATION_BLOCKS = 4
 
 
 def _amid_longest(runs: IntArray, low: int, high: int, size: int) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grevy.errors import GrevyError, Problems
-from grevy.recording import IntArray
+from grevy.recording import IntArray, steps_inside
 
 MIN_STEPS = 2
 """The fewest training steps, and the fewest test steps, that a score can be computed from."""
@@ -102,7 +102,7 @@ def blocked_split(segments: IntArray, holdout: float, gap: int, n_blocks: int = 
         If an argument is out of range, or the segments are too short for a single test block.
     """
     _check_holdout(holdout, gap, n_blocks)
-    recorded = _recorded_steps(segments)
+    recorded = steps_inside(segments)
     for n in range(n_blocks, 0, -1):
         split = _cut_blocks(recorded, segments, holdout, gap, n)
         if split is not None:
@@ -136,7 +136,7 @@ def block_folds(segments: IntArray, n_folds: int, gap: int) -> tuple[Split, ...]
         If an argument is out of range, or the gaps leave a fold less than half of the steps that
         it does not test.
     """
-    return step_folds(_recorded_steps(segments), segments, n_folds, gap)
+    return step_folds(steps_inside(segments), segments, n_folds, gap)
 
 
 def step_folds(steps: IntArray, segments: IntArray, n_folds: int, gap: int) -> tuple[Split, ...]:
@@ -306,13 +306,6 @@ def _check_segments(segments: IntArray, needed: int) -> None:
         )
 
 
-def _recorded_steps(segments: IntArray) -> IntArray:
-    """List every time step that lies in a segment, in order."""
-    lengths = segments[:, 1] - segments[:, 0]
-    skipped = segments[:, 0] - (np.cumsum(lengths) - lengths)
-    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(skipped, lengths)
-
-
 def _inside(steps: IntArray, segments: IntArray) -> tuple[IntArray, IntArray]:
     """Keep the steps that lie in a segment; return them and the number of that segment."""
     owner = np.searchsorted(segments[:, 0], steps, side="right") - 1
@@ -341,7 +334,7 @@ def _around(steps: IntArray, owner: IntArray, blocks: Sequence[tuple[int, int]],
 
 def _by_segment(segments: IntArray, is_tested: npt.NDArray[np.bool_]) -> Split:
     """Test on the segments marked, train on the others."""
-    train, test = _recorded_steps(segments[~is_tested]), _recorded_steps(segments[is_tested])
+    train, test = steps_inside(segments[~is_tested]), steps_inside(segments[is_tested])
     if min(len(train), len(test)) < MIN_STEPS:
         raise GrevyError(
             f"a split by segment leaves {len(train)} time steps for training and {len(test)} for "

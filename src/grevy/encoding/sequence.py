@@ -12,7 +12,7 @@ from grevy.encoding.models import (
     is_convolutional,
     receptive_field,
 )
-from grevy.recording import Array, IntArray
+from grevy.recording import Array, IntArray, steps_inside
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
 EMBED_CHUNK = 1 << 14
@@ -58,7 +58,7 @@ def embed(
             values = _embed_pieces(model, neural, pieces, bounds, (left, right), device)
             if not embedding.size:
                 embedding = np.full((len(neural), values.shape[1]), np.nan, np.float32)
-            embedding[_steps(pieces[:, 0], pieces[:, 1] - pieces[:, 0])] = values
+            embedding[steps_inside(pieces)] = values
     finally:
         model.train(training)
     return embedding
@@ -82,12 +82,6 @@ def _chunks(segments: IntArray, chunk: int) -> Iterator[tuple[IntArray, IntArray
         yield pieces, bounds
 
 
-def _steps(starts: Array, sizes: Array) -> IntArray:
-    """Concatenate the ranges [start, start + size)."""
-    before = np.cumsum(sizes) - sizes
-    return (np.arange(sizes.sum()) + np.repeat(starts - before, sizes)).astype(np.int64)
-
-
 def _embed_pieces(
     model: nn.Module,
     neural: Array,
@@ -103,12 +97,13 @@ def _embed_pieces(
         # All pieces end to end, each widened by its surroundings, in one pass; the outputs whose
         # window straddles two pieces are left out.
         wide = size + left + right - 1
-        rows = _steps(pieces[:, 0] - left, wide)
+        rows = steps_inside(pieces + np.array([-left, right - 1]))
         low, high = (np.repeat(bound, wide) for bound in bounds.T)
         sequence = _load(neural, np.clip(rows, low, high - 1), device)
-        kept = _steps(np.cumsum(wide) - wide, size)
+        start = np.cumsum(wide) - wide
+        kept = steps_inside(np.stack([start, start + size], axis=1))
         return apply_sequence(model, sequence).cpu().numpy()[kept]
-    steps = _steps(pieces[:, 0], size)
+    steps = steps_inside(pieces)
     low, high = (np.repeat(bound, size)[:, None] for bound in bounds.T)
     rows = np.clip(steps[:, None] + np.arange(-left, right), low, high - 1)
     windows = _load(neural, rows.reshape(-1), device).view(len(steps), left + right, -1)

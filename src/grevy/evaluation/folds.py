@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 from grevy.decoding import Folded, Metric, Reading, pool, prepare
 from grevy.evaluation.scoring import filled
-from grevy.recording import FloatArray, Recording
-from grevy.sampling import fitting_positions
+from grevy.recording import FloatArray, Recording, steps_inside
 from grevy.splits import Split
 
 
@@ -43,7 +42,7 @@ def evaluate_folds(
     GrevyError
         If an embedding, the recording and the folds do not fit together.
     """
-    inside = fitting_positions(whole.segments, 0, 1)
+    inside = steps_inside(whole.segments)
     readings: dict[str, list[Reading]] = {label.name: [] for label in whole.labels}
     for fold in folds:
         ready = prepare(

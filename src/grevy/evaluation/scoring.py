@@ -23,8 +23,7 @@ from grevy.evaluation.plain import decoding_metrics, null_metrics, plain_scores
 from grevy.fit_quality import UnmovableError
 from grevy.fit_quality.null import null_of_prepared
 from grevy.fit_quality.shifts import as_numbers, autocorrelation
-from grevy.recording import TAU, Array, FloatArray, IntArray, Label, Recording
-from grevy.sampling import fitting_positions
+from grevy.recording import TAU, Array, FloatArray, IntArray, Label, Recording, steps_inside
 from grevy.splits import Split, random_split
 
 # The manual's random split.
@@ -138,7 +137,7 @@ def evaluate(
         If embedding, recording, split and neural data do not fit together, or UMAP is asked for
         and not installed.
     """
-    inside = fitting_positions(whole.segments, 0, 1)
+    inside = steps_inside(whole.segments)
     _check(embedding, whole, split, neural, inside)
     values = filled(embedding, inside)
     settings: dict[str, Any] = {"segments": whole.segments, "seed": seed}

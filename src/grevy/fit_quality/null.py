@@ -13,7 +13,7 @@ from grevy.decoding.knn import Metric
 from grevy.decoding.scores import STATISTICS
 from grevy.errors import GrevyError
 from grevy.fit_quality.shifts import PERMUTED, SHIFTED, Moves, plan_moves
-from grevy.recording import Array, FloatArray, IntArray, Label, make_label
+from grevy.recording import Array, FloatArray, IntArray, Label, make_label, steps_inside
 from grevy.splits import Split
 
 # A label that needs more than this part of its segment (or of all segments, where these rotate) to
@@ -228,9 +228,7 @@ _MOVES = 17  # the stream of random numbers, apart from those of the decoder
 
 def _recorded(segments: IntArray, prepared: Prepared) -> IntArray:
     """List the steps inside segments, and check that the split is among them."""
-    lengths = segments[:, 1] - segments[:, 0]
-    before = np.cumsum(lengths) - lengths
-    recorded = np.arange(lengths.sum()) + np.repeat(segments[:, 0] - before, lengths)
+    recorded = steps_inside(segments)
     used = np.concatenate([prepared.layout.train, prepared.layout.test])
     outside = np.setdiff1d(used, recorded)
     if len(outside):

@@ -16,7 +16,7 @@ from grevy.recording.labels import (
     make_label,
 )
 from grevy.recording.recordings import Recording, data_checksum, make_recording
-from grevy.recording.segments import segments_from_identifiers
+from grevy.recording.segments import segments_from_identifiers, steps_inside
 from grevy.recording.spikes import bin_spikes
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "make_label",
     "make_recording",
     "segments_from_identifiers",
+    "steps_inside",
 ]

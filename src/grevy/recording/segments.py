@@ -77,3 +77,20 @@ def segments_from_identifiers(identifiers: Array) -> IntArray:
     starts = np.concatenate([[0], edges])
     stops = np.concatenate([edges, [len(identifiers)]])
     return np.stack([starts, stops], axis=1).astype(np.int64)
+
+
+def steps_inside(runs: IntArray) -> IntArray:
+    """List the time steps of runs, one run after the other.
+
+    Parameters
+    ----------
+    runs : ndarray of shape (S, 2)
+        Half-open, [start, stop); they may overlap.
+
+    Returns
+    -------
+    ndarray of shape (P,), int64
+    """
+    sizes = runs[:, 1] - runs[:, 0]
+    before = np.cumsum(sizes) - sizes
+    return np.arange(sizes.sum(), dtype=np.int64) + np.repeat(runs[:, 0] - before, sizes)
