@@ -16,6 +16,7 @@ from grevy.encoding import (
     pack,
     receptive_field,
 )
+from grevy.kernels import kernels_for
 from grevy.layers import compile_network
 
 # Of the families that differ by a number in their name alone, a few members.
@@ -272,10 +273,11 @@ def test_the_cheap_way_is_chosen_where_it_is_the_same(
     assert (layout.steps < length) is packs
 
 
+@pytest.mark.parametrize("library", [None, kernels_for(torch.zeros(1))], ids=["numpy", "compiled"])
 @pytest.mark.parametrize("room", [1, 5, 13, 14, 15, 40])
-def test_packed_steps_are_those_of_the_windows(room):
+def test_packed_steps_are_those_of_the_windows(room, library):
     start = np.array([30, 4, 6, 30, 20, 4])
-    moved, kept = pack(start, 4, 40, room)
+    moved, kept = pack(start, 4, 40, room, library)
     covered = sorted({int(t) + lag for t in start for lag in range(4)})
     assert len(covered) == 14
     if room < 14:

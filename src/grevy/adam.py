@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grevy import kernels
+
 
 class Adam(torch.optim.Adam):
     """Adam (Kingma & Ba, 2015, algorithm 1) by torch's fused kernel.
@@ -56,6 +58,10 @@ class Adam(torch.optim.Adam):
 
     def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
         states = [self.state[p] or self._begin(p, group["amsgrad"]) for p in params]
+        library = kernels.kernels_for(params[0])
+        if library is not None and all(_is_plain(p) for p in params):
+            _compiled(library, params, states, group)
+            return
         steps = [state["step"] for state in states]
         torch._foreach_add_(steps, 1)
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
@@ -81,6 +87,41 @@ class Adam(torch.optim.Adam):
         for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if amsgrad else 2]:
             state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         return state
+
+
+def _is_plain(parameter: Tensor) -> bool:
+    """Tell whether a parameter and its gradient are float32, and lie alike and without gaps."""
+    grad = parameter.grad
+    return (
+        grad is not None
+        and grad.dtype == parameter.dtype == torch.float32
+        and parameter.is_contiguous()
+        and grad.is_contiguous()
+    )
+
+
+def _compiled(
+    library: Any, params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any]
+) -> None:
+    """Do the same in one compiled loop."""
+    settings = kernels.Adam(
+        group["lr"],
+        *group["betas"],
+        group["weight_decay"],
+        group["eps"],
+        group["decoupled_weight_decay"],
+        group["maximize"],
+    )
+    moments = (kernels.Moments * len(params))()
+    for each, parameter, state in zip(moments, params, states, strict=True):
+        each.weight = parameter.data_ptr()
+        each.mean = state["exp_avg"].data_ptr()
+        each.square = state["exp_avg_sq"].data_ptr()
+        each.largest = state["max_exp_avg_sq"].data_ptr() if group["amsgrad"] else None
+        each.grad = kernels.address(parameter.grad)
+        each.step = state["step"].data_ptr()
+        each.size = parameter.numel()
+    kernels.call_adam(library, moments, settings)
 
 
 def _plain(method: str) -> Any:

@@ -7,11 +7,14 @@ in Schneider, Lee & Mathis, Nature 617, 360-368 (2023), Methods, "Contrastive le
 computes the same in `cebra.models.criterions`, to which the tests hold this module.
 """
 
+import ctypes
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from grevy.kernels import InfoNCE, kernels_for, matrix
 
 Distance = Literal["cosine", "euclidean"]
 
@@ -103,6 +106,9 @@ def infonce_gradient(
     Parameters as in `infonce`, whose results these are.
     """
     euclidean = distance == "euclidean"
+    library = kernels_for(reference) if chunk is None else None
+    if library is not None:
+        return _compiled(library, reference, positive, negative, scale, euclidean)
     if euclidean:  # distances do not see a common shift, rounding does
         centre = negative.mean(dim=0)
         reference, positive, negative = (x - centre for x in (reference, positive, negative))
@@ -137,6 +143,40 @@ def infonce_gradient(
         (pulls - positive) * share, -share * away, spread, (expected - pair.sum()) / n
     )
     return Loss(align + uniform, align, uniform), gradient
+
+
+def _compiled(
+    library: Any,
+    reference: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    scale: Tensor,
+    euclidean: bool,
+) -> tuple[Loss, Gradient]:
+    """Do the same in compiled loops, which hold a few references at a time."""
+    loss = torch.empty(4)
+    shape = reference.shape
+    gradients = (torch.empty(shape), torch.empty(shape), torch.empty(negative.shape))
+    call = InfoNCE(
+        rows=len(reference),
+        columns=len(negative),
+        depth=shape[1],
+        euclidean=euclidean,
+        threads=torch.get_num_threads(),
+        scale=float(scale),
+        reference=matrix(reference),
+        positive=matrix(positive),
+        negative=matrix(negative),
+        reference_grad=matrix(gradients[0]),
+        positive_grad=matrix(gradients[1]),
+        negative_grad=matrix(gradients[2]),
+        loss=loss.data_ptr(),
+    )
+    scratch = torch.empty(library.infonce_scratch(ctypes.byref(call)))
+    call.scratch = scratch.data_ptr()
+    library.infonce_gradient(ctypes.byref(call))
+    total, align, uniform, by_scale = loss.unbind()
+    return Loss(total, align, uniform), Gradient(*gradients, by_scale)
 
 
 def _over_chunks(rows: Tensor, columns: Tensor, chunk: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from grevy.encoding.layout import Layout
 from grevy.encoding.models import apply_sequence, apply_windows
+from grevy.kernels import cover_windows
 from grevy.layers import Network, apply_network
 from grevy.recording import Array, IntArray
 
@@ -103,7 +104,7 @@ def _encode_one(
     if network is not None and alter is None:
         kept = None
         if layout.steps < len(neural):
-            start, kept = pack(start, width, len(neural), layout.steps)
+            start, kept = pack(start, width, len(neural), layout.steps, network.library)
         steps = None if kept is None else _on(neural, kept)
         return Encoded(
             *apply_network(network, neural, _on(neural, start), layout.depth, width, steps)
@@ -117,7 +118,9 @@ def _encode_one(
     return Encoded(output.detach(), output.backward)
 
 
-def pack(start: IntArray, width: int, length: int, room: int) -> tuple[IntArray, IntArray | None]:
+def pack(
+    start: IntArray, width: int, length: int, room: int, library: Any = None
+) -> tuple[IntArray, IntArray | None]:
     """Find the steps that lie in windows, and where each window starts among them.
 
     Parameters
@@ -130,6 +133,8 @@ def pack(start: IntArray, width: int, length: int, room: int) -> tuple[IntArray,
         T of the recording.
     room : int
         K, how many steps there is room for.
+    library : CDLL, optional
+        Compiled loops.
 
     Returns
     -------
@@ -139,6 +144,8 @@ def pack(start: IntArray, width: int, length: int, room: int) -> tuple[IntArray,
         The steps in order, the last one repeated until the room is filled; None if they do not
         fit, and all are kept.
     """
+    if library is not None:
+        return cover_windows(library, start, width, length, room) or (start, None)
     covered = np.zeros(length, bool)
     for lag in range(width):
         covered[start + lag] = True

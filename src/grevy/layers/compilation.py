@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from grevy.kernels import kernels_for
 from grevy.layers.base import Arena, Layer
 from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
 from grevy.layers.network import Network
@@ -37,8 +38,9 @@ def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | N
         return None
     parameters = tuple(model.parameters())
     like = parameters[0].detach()
-    arena = Arena(like.to(dtype or like.dtype))
-    return None if layers is None else Network(layers, parameters, arena)
+    like = like.to(dtype or like.dtype)
+    library = kernels_for(like) if all(p.is_contiguous() for p in parameters) else None
+    return None if layers is None else Network(layers, parameters, Arena(like), library)
 
 
 def _compiled(modules: Any) -> tuple[Layer, ...] | None:

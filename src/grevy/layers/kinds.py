@@ -57,7 +57,7 @@ class Convolution:
             if need is Need.NONE:
                 return grad, operations
             # The gradient of the weights came first: it needs the input.
-            input_grad = _room_for_gradient(rows, need, arena)
+            input_grad = room_for_gradient(rows, need, arena)
             operations.append(partial(torch.mm, grad, matrices[0].T, out=input_grad[:n]))
             if self.taps > 1:
                 operations.append(input_grad[n:].zero_)
@@ -69,7 +69,7 @@ class Convolution:
         return output, forward, backward
 
 
-def _room_for_gradient(rows: Tensor, need: Need, arena: Arena) -> Tensor:
+def room_for_gradient(rows: Tensor, need: Need, arena: Arena) -> Tensor:
     """Return where the gradient of a layer's input goes."""
     return rows if need is Need.REUSE else arena.take(*rows.shape)
 
@@ -107,7 +107,7 @@ class Gelu:
         output = arena.take(*rows.shape)
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
-            target = _room_for_gradient(rows, need, arena)
+            target = room_for_gradient(rows, need, arena)
             gelu_backward = torch.ops.aten.gelu_backward.grad_input
             return target, [partial(gelu_backward, grad, rows, grad_input=target)]
 
@@ -126,7 +126,7 @@ class Tanh:
         output = arena.take(*rows.shape)
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
-            target = _room_for_gradient(rows, need, arena)
+            target = room_for_gradient(rows, need, arena)
             tanh_backward = torch.ops.aten.tanh_backward.grad_input
             return target, [partial(tanh_backward, grad, output, grad_input=target)]
 
@@ -154,7 +154,7 @@ class Normalise:
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             # (g - y (y . g)) / |x|
-            target = _room_for_gradient(rows, need, arena)
+            target = room_for_gradient(rows, need, arena)
             return target, [
                 partial(torch.mul, output, grad, out=target),
                 partial(torch.sum, target, dim=1, keepdim=True, out=along),

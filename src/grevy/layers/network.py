@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grevy.kernels import join_calls
 from grevy.layers.base import Arena, Gradients, Layer, Need, Operation
+from grevy.layers.fused import fuse, gather, scatter
 from grevy.layers.kinds import Convolution, Skip, chain
 
 
@@ -49,6 +51,8 @@ class Network:
     parameters : tuple of Parameter
         In the order of the model; their memory must stay where it is.
     arena : Arena
+    library : CDLL or None
+        Compiled loops for it; torch does all the work if None.
     plans : dict
         Those laid out so far, by what they run over.
     """
@@ -56,6 +60,7 @@ class Network:
     layers: tuple[Layer, ...]
     parameters: tuple[nn.Parameter, ...]
     arena: Arena
+    library: Any
     plans: dict[Any, Plan] = field(default_factory=dict)
 
     def plan(self, source: Tensor, kept: int, depth: int, width: int, batch: int) -> Plan:
@@ -82,33 +87,45 @@ class Network:
         arena, gradients = self.arena, Gradients()
         arena.reset()
         below, above = self.layers[:depth], self.layers[depth:]
+        if self.library is not None:
+            below, above = fuse(below, self.library), fuse(above, self.library)
         steps = torch.empty(kept, dtype=torch.int64, device=source.device)
         packing: list[Operation] = []
         if kept:
             packed = arena.take(kept, source.shape[1])
-            packing = [partial(torch.index_select, source, 0, steps, out=packed)]
+            packing = [self._gather(source, steps, packed)]
             source = packed
         wide, forward, back_below = chain(below, source, 1, Need.NONE, arena, gradients)
         index = torch.empty(width * batch, dtype=torch.int64, device=source.device)
         rows = arena.take(len(index), wide.shape[1])
-        forward.append(partial(torch.index_select, wide, 0, index, out=rows))
+        forward.append(self._gather(wide, index, rows))
         need = Need.REUSE if below else Need.NONE
         output, more, back_above = chain(above, rows, batch, need, arena, gradients)
         grad = arena.take(*output.shape)
         rows_grad, backward = back_above(grad)
         if below:
             wide_grad = arena.take(*wide.shape) if below[-1].keeps_output else wide
-            backward += [wide_grad.zero_, partial(wide_grad.index_add_, 0, index, rows_grad)]
+            backward += self._scatter(rows_grad, index, wide_grad)
             backward += back_below(wide_grad)[1]
         return Plan(
             steps,
             index,
             output,
             grad,
-            (*packing, *forward, *more),
-            tuple(backward),
+            join_calls([*packing, *forward, *more]),
+            join_calls(backward),
             tuple(gradients.items()),
         )
+
+    def _gather(self, source: Tensor, index: Tensor, out: Tensor) -> Operation:
+        if self.library is not None and source.is_contiguous() and out.is_contiguous():
+            return gather(self.library, source, index, out)
+        return partial(torch.index_select, source, 0, index, out=out)
+
+    def _scatter(self, source: Tensor, index: Tensor, out: Tensor) -> list[Operation]:
+        if self.library is not None and source.is_contiguous() and out.is_contiguous():
+            return [scatter(self.library, source, index, out)]
+        return [out.zero_, partial(out.index_add_, 0, index, source)]
 
 
 def apply_network(

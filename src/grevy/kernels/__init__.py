@@ -1,0 +1,39 @@
+"""Compiled loops for training on a CPU: convolutions, the loss, Adam, and rows moved about.
+
+They are C, built when Grevy is installed if there is a C compiler, once for each instruction set
+worth having; without them torch does the same, more slowly. They share torch's threads: their
+OpenMP symbols are left open when they are linked, and found in what torch has loaded.
+
+Each takes one structure, which holds sizes and where the numbers lie; so a pass through a network
+is a list of calls, which one call runs.
+"""
+
+from grevy.kernels.calls import Call, call_adam, cover_windows, join_calls
+from grevy.kernels.library import kernels_for, load
+from grevy.kernels.structures import (
+    Adam,
+    Convolution,
+    InfoNCE,
+    Lengths,
+    Moments,
+    Rows,
+    address,
+    matrix,
+)
+
+__all__ = [
+    "Adam",
+    "Call",
+    "Convolution",
+    "InfoNCE",
+    "Lengths",
+    "Moments",
+    "Rows",
+    "address",
+    "call_adam",
+    "cover_windows",
+    "join_calls",
+    "kernels_for",
+    "load",
+    "matrix",
+]

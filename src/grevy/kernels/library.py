@@ -1,0 +1,48 @@
+"""Finding and loading the compiled loops."""
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Functions that return a count; the others return nothing.
+_COUNTS = ("convolution_scratch", "infonce_scratch", "windows_cover")
+
+
+def kernels_for(like: Tensor) -> Any:
+    """Return the compiled loops (a CDLL) for tensors of this device and dtype, or None."""
+    fits = like.device.type == "cpu" and like.dtype == torch.float32
+    return load(torch.backends.cpu.get_cpu_capability()) if fits else None
+
+
+@cache
+def load(capability: str) -> Any:
+    """Load the compiled loops for a processor.
+
+    Parameters
+    ----------
+    capability : str
+        As `torch.backends.cpu.get_cpu_capability` says it, which the environment variable
+        ``ATEN_CPU_CAPABILITY`` can lower.
+
+    Returns
+    -------
+    CDLL or None
+        None if they were not built, or do not fit this torch.
+    """
+    name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
+    built = [Path(__file__).with_name(name + suffix) for suffix in EXTENSION_SUFFIXES]
+    path = next((each for each in built if each.exists()), None)
+    if path is None:
+        return None
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:  # a torch without OpenMP, say
+        return None
+    for function in _COUNTS:
+        getattr(library, function).restype = ctypes.c_int64
+    return library

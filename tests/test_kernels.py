@@ -1,0 +1,295 @@
+"""The compiled loops: there, right on every instruction set at hand, and dispensable."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from grevy import infonce, kernels
+from grevy.adam import Adam
+from grevy.layers.base import Arena, Need
+from grevy.layers.fused import Fused, FusedNormalise, fuse, gather, scatter
+from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
+
+HERE = torch.backends.cpu.get_cpu_capability()
+CAPABILITIES = ["AVX512", "AVX2"] if HERE == "AVX512" else [HERE]
+# (rows out, columns in, columns out, taps, batch): tiles whole and cut, windows and sequences.
+SHAPES = [
+    (1, 1, 1, 1, 1),
+    (7, 4, 3, 2, 1),
+    (8, 32, 32, 3, 1),
+    (300, 100, 32, 2, 1),
+    (37, 33, 65, 3, 5),
+    (48, 32, 3, 3, 16),
+    (90, 16, 16, 4, 9),
+    (260, 5, 40, 3, 130),
+    (6, 3, 2, 5, 2),
+]
+
+
+@pytest.fixture(params=CAPABILITIES)
+def library(request):
+    return kernels.load(request.param)
+
+
+def matrix(rows, columns, seed=0):
+    """Numbers that lie as an arena lays them: narrow ones transposed."""
+    generator = torch.Generator().manual_seed(seed)
+    room = Arena(torch.zeros(1)).take(rows, columns)
+    return room.copy_(torch.randn(rows, columns, generator=generator))
+
+
+def test_they_were_built():
+    """Where there is a compiler: `.ci/run` brings one."""
+    assert kernels.kernels_for(torch.zeros(1)) is not None
+    assert kernels.kernels_for(torch.zeros(1, dtype=torch.float64)) is None
+
+
+def by_hand(rows, convolution, batch, activated, before):
+    """The same by autograd in float64; the parameters come back too."""
+    rows = rows.double().requires_grad_()
+    weight = convolution.weight.detach().double().requires_grad_()
+    bias = None if convolution.bias is None else convolution.bias.detach().double()
+    n = len(rows) - (convolution.taps - 1) * batch
+    taps = weight.view(*weight.shape[:2], -1)
+    out = sum(rows[t * batch :][:n] @ taps[:, :, t].T for t in range(convolution.taps))
+    if bias is not None:
+        bias.requires_grad_()
+        out = out + bias
+    if activated:
+        out = functional.gelu(out)
+    if before >= 0:
+        out = out + rows[before * batch :][:n]
+    return rows, weight, bias, out
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize("need", list(Need))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_convolutions(library, shape, activated, need, threads):
+    n, n_in, n_out, taps, batch = shape
+    torch.set_num_threads(threads)
+    weight = torch.nn.Parameter(torch.randn(n_out, n_in, taps))
+    bias = torch.nn.Parameter(torch.randn(n_out)) if n % 2 == 0 else None
+    convolution = Convolution(weight, bias, taps)
+    for before in [-1] + list(range(taps)) * (n_in == n_out):
+        rows = matrix(n + (taps - 1) * batch, n_in)
+        mine, weight64, bias64, expected = by_hand(rows, convolution, batch, activated, before)
+        layer, gradients = Fused(convolution, activated, before, library), {}
+        out, forward, back = layer.plan(rows, batch, need, Arena(rows), gradients)
+        assert len(forward) == 1
+        forward[0]()
+        torch.testing.assert_close(out.double(), expected.detach(), rtol=1e-4, atol=1e-4)
+        grad = matrix(n, n_out, 2)
+        rows_grad, (operation,) = back(grad)
+        operation()
+        expected.backward(grad.double())
+        scale = float(weight64.grad.abs().max())
+        torch.testing.assert_close(
+            gradients[weight].double(), weight64.grad, rtol=1e-4, atol=1e-5 * scale
+        )
+        if bias is not None:
+            torch.testing.assert_close(gradients[bias].double(), bias64.grad, rtol=1e-4, atol=1e-4)
+        if need is not Need.NONE:
+            torch.testing.assert_close(rows_grad.double(), mine.grad, rtol=1e-4, atol=1e-4)
+        assert (rows_grad.data_ptr() == rows.data_ptr()) is (need is Need.REUSE)
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_frozen_parameters_get_no_gradient(library):
+    weight = torch.nn.Parameter(torch.randn(4, 3, 2), requires_grad=False)
+    bias = torch.nn.Parameter(torch.randn(4))
+    rows, gradients = matrix(10, 3), {}
+    layer = Fused(Convolution(weight, bias, 2), True, -1, library)
+    _, forward, back = layer.plan(rows, 1, Need.FRESH, Arena(rows), gradients)
+    grad = matrix(9, 4)
+    _, backward = back(grad)
+    for operation in (*forward, *backward):
+        operation()
+    assert list(gradients) == [bias]
+
+
+def test_gelu_over_all_numbers(library):
+    """Against float64, to the absolute error of its polynomial; nothing overflows."""
+    numbers = torch.cat([torch.linspace(-30, 30, 20_001), torch.tensor([0.0, 1e-30, 1e4, -1e4])])
+    one = torch.nn.Parameter(torch.ones(1, 1, 1))
+    rows = numbers[:, None].contiguous()
+    layer = Fused(Convolution(one, None, 1), True, -1, library)
+    out, (forward,), back = layer.plan(rows, 1, Need.FRESH, Arena(rows), {})
+    grad, (backward,) = back(torch.ones_like(out))
+    forward()
+    backward()
+    exact = numbers.double().requires_grad_()
+    functional.gelu(exact).sum().backward()
+    assert (out[:, 0] - functional.gelu(exact)).abs().max() < 2e-6
+    assert (grad[:, 0] - exact.grad).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_so(library, bad):
+    """Or a training that diverges would go on unnoticed."""
+    rows = matrix(20, 8)
+    rows[3, 2] = bad
+    weight = torch.nn.Parameter(torch.ones(8, 8, 1))
+    for activated in (False, True):
+        layer = Fused(Convolution(weight, None, 1), activated, -1, library)
+        out, (forward,), _ = layer.plan(rows, 1, Need.NONE, Arena(rows), {})
+        forward()
+        assert not out[3].isfinite().any()
+        assert out[4].isfinite().all()
+    given = [torch.randn(20, 3), torch.randn(20, 3), torch.randn(30, 3)]
+    for part in given:
+        part[5, 1] = bad
+        loss, _ = infonce._compiled(library, *given, torch.tensor(1.0), False)
+        assert not loss.total.isfinite()
+        part[5, 1] = 0.0
+
+
+@pytest.mark.parametrize("columns", [1, 3, 40])
+def test_lengths(library, columns):
+    rows, grad = matrix(50, columns), matrix(50, columns, 1)
+    results = []
+    for layer in (Normalise(), FusedNormalise(library)):
+        arena = Arena(rows)
+        out, forward, back = layer.plan(rows, 1, Need.FRESH, arena, {})
+        target, backward = back(grad.clone())
+        for operation in (*forward, *backward):
+            operation()
+        results += [(out.clone(), target.clone())]
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_rows_are_copied_and_added(library, threads):
+    torch.set_num_threads(threads)
+    source, index = torch.randn(40, 17), torch.randint(0, 40, (200,))
+    out = torch.full((200, 17), torch.nan)
+    gather(library, source, index, out)()
+    assert torch.equal(out, source[index])
+    total = torch.full((40, 17), torch.nan)
+    scatter(library, out, index, total)()
+    torch.testing.assert_close(total, torch.zeros(40, 17).index_add_(0, index, out))
+
+
+SIZES = [(1, 1, 1), (8, 32, 3), (9, 33, 2), (512, 512, 3), (100, 700, 17), (40, 5, 40)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("euclidean", [False, True])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 100.0])
+def test_infonce(library, size, euclidean, scale):
+    """Against torch in float64, also where nearly all exponentials underflow."""
+    n, m, d = size
+    generator = torch.Generator().manual_seed(n + m)
+    given = [torch.randn(rows, d, generator=generator) for rows in (n, n, m)]
+    given[1] = given[1].T.contiguous().T  # lies transposed, as narrow embeddings do
+    loss, gradient = infonce._compiled(library, *given, torch.tensor(scale), euclidean)
+    exact = [part.double() for part in given]
+    distance = "euclidean" if euclidean else "cosine"
+    expected, slope = infonce.infonce_gradient(*exact, torch.tensor(scale).double(), distance)
+    torch.testing.assert_close(
+        loss, infonce.Loss(*(x.float() for x in expected)), rtol=1e-4, atol=1e-4
+    )
+    for got, wanted in zip(gradient, slope, strict=True):
+        highest = float(wanted.abs().max())
+        # Logits are as large as the scale, and their rounding is that of the weights.
+        within = 1e-6 + 1e-5 * max(1.0, scale) * highest
+        torch.testing.assert_close(got.double(), wanted, rtol=1e-3, atol=within)
+
+
+def test_infonce_far_from_the_origin(library):
+    """A common shift of all points, large beside their distances, costs no digits."""
+    given = [torch.randn(60, 3) for _ in range(3)]
+    far = [part + 1000.0 for part in given]
+    near = [part - 1000.0 for part in far]  # as they were rounded
+    one = infonce._compiled(library, *near, torch.tensor(1.0), True)
+    other = infonce._compiled(library, *far, torch.tensor(1.0), True)
+    torch.testing.assert_close(one[0], other[0], rtol=1e-3, atol=1e-3)
+
+
+def test_calls_are_joined_where_they_follow_each_other(library):
+    source, index = torch.arange(6.0).view(3, 2), torch.tensor([2, 0])
+    middle, out = torch.empty(2, 2), torch.empty(2, 2)
+    calls = [
+        gather(library, source, index, middle),
+        gather(library, middle, torch.tensor([1, 0]), out),
+    ]
+    (both,) = kernels.join_calls(calls)
+    both()
+    assert out.tolist() == [[0, 1], [4, 5]]
+    assert len(kernels.join_calls([calls[0], out.zero_, calls[1]])) == 3
+    assert kernels.join_calls([]) == ()
+
+
+def test_what_is_fused(library):
+    def convolution():
+        return Convolution(torch.nn.Parameter(torch.zeros(4, 4, 3)), None, 3)
+
+    kinds = fuse(
+        [
+            *(convolution(), Gelu(), Skip((convolution(), Gelu()), 1, 1), Tanh(), Gelu()),
+            *(Skip((convolution(),), 0, 2), Skip((convolution(), Tanh()), 1, 1), Normalise()),
+        ],
+        library,
+    )
+    assert [type(kind) for kind in kinds] == [Fused, Fused, Tanh, Gelu, Fused, Skip, FusedNormalise]
+    found = [(kind.activated, kind.before) for kind in kinds if isinstance(kind, Fused)]
+    assert found == [(True, -1), (True, 1), (False, 0)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"amsgrad": True}])
+def test_adam_is_near_torch(settings):
+    torch.manual_seed(0)
+    mine = [torch.nn.Parameter(torch.randn(shape)) for shape in ((33, 7), (3,), ())]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in mine]
+    ours, plain = Adam(mine, **settings), torch.optim.Adam(theirs, **settings)
+    for _ in range(30):
+        for one, other in zip(mine, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        ours.step()
+        plain.step()
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+TRAIN = """
+import numpy as np, grevy
+rng = np.random.default_rng(0)
+neural, label = rng.poisson(1.0, (300, 12)), rng.normal(size=(300, 2))
+model = grevy.CEBRA(model_architecture="offset10-model", batch_size=64, max_iterations=20, seed=0,
+                    output_dimension=3, time_offsets=5, device="cpu", verbose=False)
+embedding = model.fit(neural, label).transform(neural)
+print(" ".join(map(repr, embedding.ravel().tolist())))
+"""
+
+
+def test_training_is_the_same_without_them():
+    """`ATEN_CPU_CAPABILITY=default` stands for a machine without them."""
+    results = []
+    for capability in (None, None, "avx2", "default"):
+        environment = {k: v for k, v in os.environ.items() if k != "ATEN_CPU_CAPABILITY"}
+        if capability:
+            environment["ATEN_CPU_CAPABILITY"] = capability
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        results.append(np.array(done.stdout.split(), float))
+    np.testing.assert_array_equal(results[0], results[1])
+    for other in results[2:]:
+        np.testing.assert_allclose(other, results[0], atol=2e-3)
