@@ -264,6 +264,36 @@ def test_adam_is_near_torch(settings):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shift", [1, 3])
+def test_bits_do_not_depend_on_where_numbers_lie(library, shift):
+    """A model that was loaded lies elsewhere than one that was made."""
+    there = []
+    for offset in (0, shift):
+        generator = torch.Generator().manual_seed(0)
+
+        def numbers(size, offset=offset, generator=generator):
+            room = torch.empty(size + offset)[offset:]
+            return room.copy_(torch.rand(size, generator=generator))
+
+        weight, bias = numbers(5 * 7 * 2).view(5, 7, 2), numbers(5)
+        rows, grad = numbers(100 * 7).view(100, 7), numbers(99 * 5).view(99, 5)
+        parameters = [torch.nn.Parameter(weight), torch.nn.Parameter(bias)]
+        gradients = {}
+        layer = Fused(Convolution(*parameters, 2), True, -1, library)
+        out, forward, back = layer.plan(rows, 1, Need.FRESH, Arena(rows), gradients)
+        rows_grad, backward = back(grad)
+        for operation in (*forward, *backward):
+            operation()
+        optimizer = Adam(parameters, lr=0.1)
+        for step in range(3):
+            for parameter in parameters:
+                parameter.grad = gradients[parameter] / (1 + step)
+            optimizer.step()
+        loss = infonce._compiled(library, out, out + 1, out, torch.tensor(2.0), False)
+        there.append([out, rows_grad, *gradients.values(), *parameters, *loss[0], *loss[1]])
+    assert all(torch.equal(one, other) for one, other in zip(*there, strict=True))
+
+
 TRAIN = """
 import numpy as np, grevy
 rng = np.random.default_rng(0)

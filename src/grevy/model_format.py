@@ -11,7 +11,7 @@ from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 
 from grevy import __version__ as grevy_version
 from grevy.errors import GrevyError, unknown
-from grevy.fitting import resolve_device, use_fused, without_fused
+from grevy.fitting import resolve_device, taken_over, without_fused
 from grevy.training import chance_loss
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a file.
@@ -100,5 +100,5 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
         "validation_": [],
     }
     plain.solver_.n_features = plain.n_features_
-    use_fused(plain.solver_.optimizer)
+    plain.solver_.optimizer = taken_over(plain.solver_.optimizer)
     return Saved({**contents["args"], **own["args"]}, {**fitted, **defaults, **own["state"]})

@@ -17,7 +17,7 @@ from grevy.fitting.states import (
     adapted_state,
     continued_state,
     fresh_state,
-    use_fused,
+    taken_over,
     without_fused,
 )
 
@@ -36,8 +36,8 @@ __all__ = [
     "resolve_device",
     "sampling_plan",
     "subsamples",
+    "taken_over",
     "time_offsets",
     "usable_models",
-    "use_fused",
     "without_fused",
 ]

@@ -131,8 +131,8 @@ def _made_of(models: Sequence[nn.Module] | nn.ModuleList, criterion: Any) -> lis
     return [[type(model) for model in models], shapes, type(criterion), temperature]
 
 
-def use_fused(optimizer: torch.optim.Optimizer) -> None:
-    """Make Adam take its step in one kernel; its state may come from a file."""
+def taken_over(optimizer: torch.optim.Optimizer) -> Adam:
+    """Return our Adam with the parameters and the state of torch's, which may come from a file."""
     for group in optimizer.param_groups:
         group.update(fused=True, foreach=None)
         for parameter in group["params"]:
@@ -141,6 +141,9 @@ def use_fused(optimizer: torch.optim.Optimizer) -> None:
                 state["step"] = torch.as_tensor(
                     state["step"], dtype=torch.float32, device=parameter.device
                 )
+    ours = Adam([dict(group) for group in optimizer.param_groups])
+    ours.state.update(optimizer.state)
+    return ours
 
 
 def without_fused(state: dict[str, Any]) -> dict[str, Any]:

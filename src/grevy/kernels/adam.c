@@ -17,12 +17,17 @@ typedef struct {
     integer decoupled, maximize;
 } Adam;
 
-/* One parameter; `bounded` (amsgrad) is a constant, so that the loop has no branch. */
-INLINE void update(const Moments *of, const Adam *adam, int bounded)
+INLINE vec root_of(vec x)
 {
-    float *restrict weight = of->weight, *restrict mean = of->mean;
-    float *restrict square = of->square, *restrict largest = of->largest;
-    const float *restrict grad = of->grad;
+    for (int lane = 0; lane < LANES; lane++)
+        x[lane] = sqrtf(x[lane]);
+    return x;
+}
+
+/* All numbers pass through the same instructions, those of a last, broken vector too: were there
+ * a second loop for them, it might round differently, and results would depend on alignment. */
+static void update(const Moments *of, const Adam *adam)
+{
     double step = *of->step += 1;
     float beta1 = adam->beta1, beta2 = adam->beta2, epsilon = adam->epsilon;
     float size = adam->rate / (1 - pow(adam->beta1, step));
@@ -30,22 +35,27 @@ INLINE void update(const Moments *of, const Adam *adam, int bounded)
     float sign = adam->maximize ? -1 : 1;
     float shrink = adam->decoupled ? 1 - adam->rate * adam->decay : 1;
     float pull = adam->decoupled ? 0 : adam->decay;
-    for (integer i = 0; i < of->size; i++) {
-        float slope = sign * grad[i] + pull * weight[i];
-        mean[i] += (1 - beta1) * (slope - mean[i]);
-        square[i] = beta2 * square[i] + (1 - beta2) * slope * slope;
-        float bound = square[i];
-        if (bounded)
-            bound = largest[i] = bound > largest[i] ? bound : largest[i];
-        weight[i] = shrink * weight[i] - size * mean[i] / (sqrtf(bound) * root + epsilon);
+    for (integer i = 0; i < of->size; i += LANES) {
+        integer n = of->size - i < LANES ? of->size - i : LANES;
+        vec weight = load_some(of->weight + i, n), mean = load_some(of->mean + i, n);
+        vec square = load_some(of->square + i, n), bound;
+        vec slope = sign * load_some(of->grad + i, n) + pull * weight;
+        mean += (1 - beta1) * (slope - mean);
+        square += (1 - beta2) * (slope * slope - square);
+        bound = square;
+        if (of->largest) {
+            bound = larger(square, load_some(of->largest + i, n));
+            store_some(of->largest + i, bound, n);
+        }
+        weight = shrink * weight - size * mean / (root_of(bound) * root + epsilon);
+        store_some(of->mean + i, mean, n);
+        store_some(of->square + i, square, n);
+        store_some(of->weight + i, weight, n);
     }
 }
 
 void adam_update(const Moments *all, integer n, const Adam *adam)
 {
     for (integer i = 0; i < n; i++)
-        if (all[i].largest)
-            update(all + i, adam, 1);
-        else
-            update(all + i, adam, 0);
+        update(all + i, adam);
 }

@@ -34,6 +34,24 @@ INLINE void store(float *to, vec v)
     memcpy(to, &v, sizeof v);
 }
 
+/* The first n numbers of a vector; zeros fill it. */
+INLINE vec load_some(const float *from, integer n)
+{
+    vec v = {0};
+    if (n == LANES)
+        return load(from);
+    memcpy(&v, from, sizeof(float) * n);
+    return v;
+}
+
+INLINE void store_some(float *to, vec v, integer n)
+{
+    if (n == LANES)
+        store(to, v);
+    else
+        memcpy(to, &v, sizeof(float) * n);
+}
+
 INLINE vec pick(ivec which, vec yes, vec no)
 {
     return (vec)((which & (ivec)yes) | (~which & (ivec)no));
