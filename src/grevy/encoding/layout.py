@@ -10,10 +10,10 @@ from grevy.layers import Convolution, Network, Skip
 
 # What it costs to gather a number, to scatter its gradient, and to pass it through an activation
 # and back, in multiplications of a matrix product that take as long (measured on a CPU).
-GATHER, SCATTER, ACTIVATE = 25, 50, 80
+GATHER, SCATTER, ACTIVATE = 25, 50, 45
 # The same for finding the steps that lie in windows: for each step of the recording, and of each
 # window.
-LOOK, MARK = 250, 400
+LOOK, MARK = 60, 60
 # How many more steps are packed than lie in windows on average, so that nearly all batches fit.
 ROOM = 1.03
 

@@ -72,16 +72,16 @@ static void pack_backward(const Convolution *c)
 /* x Phi(x) and its slope. Phi by Abramowitz & Stegun (1964), 7.1.26: error below 1.5e-7. */
 INLINE vec gelu(vec x, vec *slope)
 {
-    vec y = larger(x, -x) * 0.70710678f;
-    vec density = exponential(-y * y);
-    vec t = 1.0f / (1.0f + 0.3275911f * y);
-    vec p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    vec tail = 0.5f * p * t * density;
+    const float root_half = 0.70710678f, log2_e = 1.44269504f, root_tau = 2.50662827f;
+    vec density = power_of_two(x * x * (-0.5f * log2_e));
+    vec t = 1.0f / (1.0f + (0.3275911f * root_half) * larger(x, -x));
+    vec p = t * (0.5f * 1.061405429f) - 0.5f * 1.453152027f;
+    p = p * t + 0.5f * 1.421413741f;
+    p = p * t - 0.5f * 0.284496736f;
+    p = p * t + 0.5f * 0.254829592f;
+    vec tail = p * t * density;
     vec phi = pick(x < 0.0f, tail, 1.0f - tail);
-    *slope = phi + x * density * 0.39894228f;
+    *slope = phi + density * (x * (1.0f / root_tau));
     return x * phi;
 }
 
@@ -212,12 +212,24 @@ INLINE void weight_tile(int tall, const float *in, Matrix strides, integer rows,
     }
 }
 
+/* Ask for some rows of the input ahead of use: a weight gradient reads a few columns of many rows at
+ * a time, which the processor does not foresee. */
+static void fetch(const Convolution *c, integer row, integer rows)
+{
+    for (integer t = 0; t < (c->batch > 1 ? c->taps : 1); t++)
+        for (integer i = row + t * c->batch; i < row + t * c->batch + rows; i++)
+            for (integer k = 0; k < c->n_in; k += 16)
+                __builtin_prefetch(c->in.at + i * c->in.row + k);
+}
+
 /* Add what some rows give to a thread's share: [panel][tap][in][WIDTH of out], then the bias. */
 static void add_to_share(const Convolution *c, Matrix inner, integer row, integer rows,
                          float *share)
 {
     float grad[BLOCK * WIDTH] __attribute__((aligned(64)));
     integer depth = c->taps * c->n_in;
+    if (c->in.column == 1)
+        fetch(c, row, rows);
     for (integer first = 0; first < c->n_out; first += WIDTH) {
         float *of_bias = share + panels(c->n_out) * depth * WIDTH + first;
         vec total[2] = {load(of_bias), load(of_bias + LANES)};

@@ -127,12 +127,13 @@ INLINE void logits(const Work *w, int rows, float largest[])
     }
 }
 
-/* Turn logits into exponentials; return their sum. */
+/* Turn logits into exponentials, relative to the largest; return their sum. */
 INLINE float exponentials(float *weights, integer wide, float largest)
 {
+    const float log2_e = 1.44269504f;
     vec total = {0};
     for (integer j = 0; j < wide; j += LANES) {
-        vec weight = exponential(load(weights + j) - largest);
+        vec weight = power_of_two((load(weights + j) - largest) * log2_e);
         store(weights + j, weight);
         total += weight;
     }

@@ -70,24 +70,20 @@ INLINE float sum(vec v)
     return total;
 }
 
-/* e^x for x <= 88, 0 below -87, NaN for NaN: x = n log 2 + r, and a polynomial for e^r (S. L. Moshier's
- * Cephes library, expf: 2 units in the last place). */
-INLINE vec exponential(vec x)
+/* 2^x for x <= 127, for all x below -100 what it is there, NaN for NaN; relative error below 2e-7.
+ * x = n + r, and a polynomial for 2^r, minimax on [-1/2, 1/2]. */
+INLINE vec power_of_two(vec x)
 {
-    const float shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    const vec least = -87.3f - (vec){0};
-    vec kept = larger(x, least);
-    vec shifted = kept * 1.44269504f + shifter;
-    vec n = shifted - shifter;
-    vec r = kept - n * 0.693359375f + n * 2.12194440e-4f;
-    vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    ivec scaled = (ivec)p + ((ivec)shifted << 23); /* the low bits of `shifted` hold n */
-    return pick(x != x, x, (vec)(scaled & (x > least)));
+    const float shifter = 12582912.0f + 127.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    vec kept = larger(-100.0f - (vec){0}, x);
+    vec shifted = kept + shifter; /* its low bits are those of a float's exponent */
+    vec r = kept - (shifted - shifter);
+    vec p = r * 1.326472382e-3f + 9.671512991e-3f;
+    p = p * r + 5.550733581e-2f;
+    p = p * r + 2.402224243e-1f;
+    p = p * r + 6.931470037e-1f;
+    p = p * r + 1.0f;
+    return p * (vec)((ivec)shifted << 23);
 }
 
 /* sums[i][:] += sum_k a[i * row + k * column] * b[k * stride + 0 .. WIDTH), for i below `rows`,
