@@ -18,8 +18,8 @@ SOURCE = ROOT / "src" / "grevy"
 
 # Each module may import only from those before it; a folder of modules counts as one.
 ORDER = (
-    "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "neighbours",
-    "kernels", "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam",
+    "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "kernels",
+    "neighbours", "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam",
     "capture", "checkpoint", "training", "validation", "progress", "fitting", "bookkeeping",
     "model_format", "estimator", "replicates", "splits", "holdout", "decoding", "fit_quality",
     "evaluation",

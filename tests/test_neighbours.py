@@ -13,6 +13,10 @@ TAU = 2 * np.pi
 FALSE_ALARM = 1e-6
 
 
+# The compiled tree, and scipy's.
+TREES = [True, False]
+
+
 def distances(points, queries, turn):
     """All squared distances, one difference at a time, around the circle for angles."""
     apart = np.abs(queries[:, None, :].astype(np.float64) - points[None, :, :])
@@ -29,11 +33,11 @@ def assert_nearest(points, queries, turn, found, slack=0.0):
     np.testing.assert_array_less(got, best * (1 + 1e-12) + slack + 1e-300)
 
 
-def search(points, queries, turn, seed=0, samples=None):
+def search(points, queries, turn, seed=0, samples=None, compiled=True):
     points = np.asarray(points, np.float64)
     turn = np.broadcast_to(np.asarray(turn, bool), points.shape[1:])
     samples = np.arange(len(points)) if samples is None else samples
-    index = build_index(points, samples, turn)
+    index = build_index(points, samples, turn, compiled)
     return nearest(index, np.asarray(queries, np.float64), np.random.default_rng(seed))
 
 
@@ -56,12 +60,24 @@ def problems(draw):
 
 
 @settings(max_examples=200, deadline=None)
-@given(problems())
-def test_nothing_is_nearer_than_what_is_found(problem):
+@given(problems(), st.booleans())
+def test_nothing_is_nearer_than_what_is_found(problem, compiled):
     points, queries, turn, seed = problem
-    found = search(points, queries, turn, seed)
+    found = search(points, queries, turn, seed, compiled=compiled)
     # Turning an angle of many turns into [0, 2 pi) rounds by its own last digit.
     assert_nearest(points, queries, turn, found, slack=1e-14 if turn.any() else 0.0)
+
+
+@pytest.mark.parametrize("size", [(31, 1), (32, 3), (33, 2), (5000, 3), (70_000, 2)])
+@pytest.mark.parametrize("angles", [False, True])
+def test_either_tree_finds_the_same(size, angles):
+    rng = np.random.default_rng(size[0])
+    turn = np.arange(size[1]) < angles
+    points = np.where(turn, rng.uniform(0, TAU, size), rng.normal(size=size))
+    queries = rng.normal(0, 2, (2000, size[1]))
+    one, other = (search(points, queries, turn, compiled=compiled) for compiled in TREES)
+    np.testing.assert_array_equal(one, other)
+    assert len(np.unique(one)) > 15
 
 
 @pytest.mark.parametrize("offset", [0.0, 100.0, 1.7e9])
@@ -119,27 +135,30 @@ EQUAL = {
 }
 
 
+@pytest.mark.parametrize("compiled", TREES)
 @pytest.mark.parametrize("case", EQUAL)
-def test_ties_are_equally_likely(case):
+def test_ties_are_equally_likely(case, compiled):
     points, query, turn, tied = EQUAL[case]
     points = np.asarray(points, np.float64)
     query = np.zeros(points.shape[1]) if query is None else np.asarray(query, np.float64)
     square = distances(points, query[None], np.broadcast_to(turn, points.shape[1:]))[0]
     np.testing.assert_array_equal(np.flatnonzero(square == square.min()), list(tied))
-    found = search(points, np.tile(query, (20_000, 1)), turn, seed=11)
+    found = search(points, np.tile(query, (20_000, 1)), turn, seed=11, compiled=compiled)
     assert_fair(found, list(tied))
 
 
+@pytest.mark.parametrize("compiled", TREES)
 @pytest.mark.parametrize("n_tied", [2, 7, 8, 9, 31, 32, 33, 80])
-def test_any_number_of_points_may_tie(n_tied):
+def test_any_number_of_points_may_tie(n_tied, compiled):
     # Unit vectors: all equally far from the origin, exactly, in any number of dimensions.
     points = np.vstack([np.eye(n_tied), 3 * np.eye(n_tied)[:5]])
-    found = search(points, np.zeros((200 * n_tied, n_tied)), False, seed=2)
+    found = search(points, np.zeros((200 * n_tied, n_tied)), False, seed=2, compiled=compiled)
     assert_fair(found, list(range(n_tied)))
 
 
+@pytest.mark.parametrize("compiled", TREES)
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_every_tie_of_a_grid_is_found(dims):
+def test_every_tie_of_a_grid_is_found(dims, compiled):
     """Queries between grid points: 2 ** dims equally near points, each with duplicates."""
     grid = np.stack(np.meshgrid(*[np.arange(5.0)] * dims, indexing="ij"), -1).reshape(-1, dims)
     points = np.repeat(grid, 3, axis=0)
@@ -148,14 +167,15 @@ def test_every_tie_of_a_grid_is_found(dims):
     square = distances(points, query[None], np.zeros(dims, bool))[0]
     tied = np.flatnonzero(square == square.min())
     assert len(tied) == 3 * 2**dims
-    assert_fair(search(points, np.tile(query, (20_000, 1)), False, seed=4), tied)
+    assert_fair(search(points, np.tile(query, (20_000, 1)), False, seed=4, compiled=compiled), tied)
 
 
+@pytest.mark.parametrize("compiled", TREES)
 @pytest.mark.parametrize("n_points", range(1, 9))
-def test_few_points(n_points):
+def test_few_points(n_points, compiled):
     points = np.arange(n_points, dtype=float)[:, None]
     queries = np.linspace(-2, n_points + 1, 41)[:, None] + 1e-3
-    found = search(points, queries, False)
+    found = search(points, queries, False, compiled=compiled)
     np.testing.assert_array_equal(
         found, np.clip(np.round(queries[:, 0]), 0, n_points - 1).astype(int)
     )

@@ -3,7 +3,7 @@
 `cebra` computes xx + qq - 2xq in float32, which loses the answer once labels carry an offset, and
 always takes the first of several equally near samples. Here distances are float64 differences in a
 k-d tree, and a query that several samples answer equally well gets one of them, each equally
-likely.
+likely. The tree is a compiled one, or scipy's where there is none.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from grevy.kernels import Points, load, nearest_samples, plant
 from grevy.recording import TAU, Array, FloatArray, IntArray
 
 # Points in a leaf of the tree: as fast as fewer, in less memory.
@@ -44,7 +45,9 @@ class NeighbourIndex:
         return self.samples[(point if self.starts is None else self.starts[point]) + rank]
 
 
-def build_index(points: FloatArray, samples: IntArray, turn: Array) -> NeighbourIndex:
+def build_index(
+    points: FloatArray, samples: IntArray, turn: Array, compiled: bool = True
+) -> NeighbourIndex | Points:
     """Index `samples` by where they are.
 
     Parameters
@@ -55,10 +58,15 @@ def build_index(points: FloatArray, samples: IntArray, turn: Array) -> Neighbour
         What `nearest` shall return for each point.
     turn : ndarray of shape (d,), bool
         True for dimensions that are angles, whose distance is measured around the circle.
+    compiled : bool
+        Whether to use the compiled tree, if there is one.
     """
     points = np.asarray(points, np.float64)
-    box = np.where(turn, TAU, 0.0) if turn.any() else None
+    library = load() if compiled else None
+    box = np.where(turn, TAU, 0.0)
     if _all_distinct(points):  # the tree takes them as they lie, uncopied
+        if library is not None:
+            return plant(library, points, box, samples, None)
         ones = np.broadcast_to(np.int64(1), len(points))
         return NeighbourIndex(cKDTree(points, LEAF, boxsize=box), samples, None, ones)
     order = np.lexsort(points.T[::-1])
@@ -66,7 +74,10 @@ def build_index(points: FloatArray, samples: IntArray, turn: Array) -> Neighbour
     first = np.ones(len(points), bool)
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     starts = np.flatnonzero(first)
-    counts = np.diff(np.append(starts, len(points)))
+    bounds = np.append(starts, len(points))
+    if library is not None:
+        return plant(library, ordered[starts], box, samples[order], bounds)
+    counts = np.diff(bounds)
     return NeighbourIndex(
         cKDTree(ordered[starts], LEAF, boxsize=box), samples[order], starts, counts
     )
@@ -86,12 +97,14 @@ def _all_distinct(points: FloatArray) -> bool:
     return not (hashes[1:] == hashes[:-1]).any()
 
 
-def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator) -> IntArray:
+def nearest(
+    index: NeighbourIndex | Points, queries: FloatArray, rng: np.random.Generator
+) -> IntArray:
     """Return, for each query, a sample whose label is nearest, uniformly among all such samples.
 
     Parameters
     ----------
-    index : NeighbourIndex
+    index : NeighbourIndex or Points
     queries : ndarray of shape (Q, d)
         Angles may be any real number of radians; the tree wraps them.
     rng : numpy.random.Generator
@@ -102,6 +115,8 @@ def nearest(index: NeighbourIndex, queries: FloatArray, rng: np.random.Generator
     ndarray of shape (Q,), int64
     """
     queries = np.asarray(queries, np.float64)
+    if isinstance(index, Points):
+        return nearest_samples(index, queries, rng.random(len(queries)))
     n_points = len(index.counts)
     distance, point = index.tree.query(queries, k=range(1, min(2, n_points) + 1), workers=-1)
     draws = rng.random(len(queries))

@@ -1,4 +1,4 @@
-"""Compiled loops for training on a CPU: convolutions, the loss, Adam, and rows moved about.
+"""Compiled loops for training on a CPU: convolutions, the loss, Adam, neighbours, rows moved.
 
 They are C, built when Grevy is installed if there is a C compiler, once for each instruction set
 worth having; without them torch does the same, more slowly. They share torch's threads: their
@@ -10,6 +10,7 @@ is a list of calls, which one call runs.
 
 from grevy.kernels.calls import Call, call_adam, cover_windows, join_calls
 from grevy.kernels.library import kernels_for, load
+from grevy.kernels.points import Points, nearest_samples, plant
 from grevy.kernels.structures import (
     Adam,
     Convolution,
@@ -28,6 +29,7 @@ __all__ = [
     "InfoNCE",
     "Lengths",
     "Moments",
+    "Points",
     "Rows",
     "address",
     "call_adam",
@@ -36,4 +38,6 @@ __all__ = [
     "kernels_for",
     "load",
     "matrix",
+    "nearest_samples",
+    "plant",
 ]

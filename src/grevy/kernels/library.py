@@ -10,30 +10,31 @@ import torch
 from torch import Tensor
 
 # Functions that return a count; the others return nothing.
-_COUNTS = ("convolution_scratch", "infonce_scratch", "windows_cover")
+_COUNTS = ("convolution_scratch", "infonce_scratch", "windows_cover", "tree_nearest")
 
 
 def kernels_for(like: Tensor) -> Any:
     """Return the compiled loops (a CDLL) for tensors of this device and dtype, or None."""
     fits = like.device.type == "cpu" and like.dtype == torch.float32
-    return load(torch.backends.cpu.get_cpu_capability()) if fits else None
+    return load() if fits else None
 
 
 @cache
-def load(capability: str) -> Any:
+def load(capability: str | None = None) -> Any:
     """Load the compiled loops for a processor.
 
     Parameters
     ----------
-    capability : str
-        As `torch.backends.cpu.get_cpu_capability` says it, which the environment variable
-        ``ATEN_CPU_CAPABILITY`` can lower.
+    capability : str, optional
+        As `torch.backends.cpu.get_cpu_capability` says it (this processor's, if not given), which
+        the environment variable ``ATEN_CPU_CAPABILITY`` can lower.
 
     Returns
     -------
     CDLL or None
         None if they were not built, or do not fit this torch.
     """
+    capability = capability or torch.backends.cpu.get_cpu_capability()
     name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
     built = [Path(__file__).with_name(name + suffix) for suffix in EXTENSION_SUFFIXES]
     path = next((each for each in built if each.exists()), None)

@@ -74,6 +74,24 @@ class Adam(ctypes.Structure):
     )
 
 
+class Tree(ctypes.Structure):
+    """Points, of `tree_build` and `tree_nearest`; see ``neighbours.c``."""
+
+    _fields_ = (
+        *_fields(_COUNT, "points dims levels slots"),
+        *_fields(_AT, "source period values boxes order"),
+    )
+
+
+class Queries(ctypes.Structure):
+    """What is asked of a tree, of `tree_nearest`; see ``neighbours.c``."""
+
+    _fields_ = (
+        *_fields(_COUNT, "n threads"),
+        *_fields(_AT, "at draws samples starts found"),
+    )
+
+
 class Step(ctypes.Structure):
     """A function and its argument, of `run_steps`; see ``rows.c``."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from grevy.kernels import Points
 from grevy.neighbours import NeighbourIndex
 from grevy.recording import Array, FloatArray, IntArray
 
@@ -127,7 +128,7 @@ class Sampler:
         For each time offset k, the positions t whose segment also holds t + k.
     coordinates : ndarray of shape (T, d), float64
         All continuous and circular labels side by side.
-    indices : dict of int to NeighbourIndex
+    indices : dict of int to NeighbourIndex or Points
         One for each group, over its members' coordinates; empty unless labels are searched.
 
     Positions take 4 bytes each in recordings of up to 2^31 steps, and what is the same for all of
@@ -142,7 +143,7 @@ class Sampler:
     possible: Array
     changes: tuple[Runs, ...]
     coordinates: FloatArray
-    indices: dict[int, NeighbourIndex]
+    indices: dict[int, NeighbourIndex | Points]
 
     @property
     def n_classes(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from grevy.errors import GrevyError
+from grevy.kernels import Points
 from grevy.neighbours import NeighbourIndex, build_index
 from grevy.recording import Array, FloatArray, IntArray, Recording
 from grevy.sampling.plan import Grouped, Runs, Sampler, SamplingPlan
@@ -62,7 +63,7 @@ def make_sampler(
     every = fitting[0] if len(fitting) == 1 else np.concatenate(fitting)
     members = _grouped(every, group, len(recordings) * n_classes)
     coordinates, turn = search_coordinates(recordings)
-    indices: dict[int, NeighbourIndex] = {}
+    indices: dict[int, NeighbourIndex | Points] = {}
     if plan.conditional in ("time_delta", "delta_normal"):
         for g in np.flatnonzero(members.counts):
             inside = members.positions[members.starts[g] :][: members.counts[g]]
