@@ -256,9 +256,16 @@ def _own_files(folder: RunFolder) -> list[str]:
 
 
 def environment() -> dict[str, Any]:
-    """Return versions of what computes, and the platform; no name of machine or user."""
+    """Return versions of what computes, the platform, and what else decides about last bits.
+
+    No name of machine or user.
+    """
     import platform
     from importlib.metadata import version
+
+    import torch
+
+    from grevy.kernels import instructions
 
     names = ("grevy", "cebra", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
     return {
@@ -267,6 +274,7 @@ def environment() -> dict[str, Any]:
             **{name: version(name) for name in names},
         },
         "platform": {"system": platform.system(), "machine": platform.machine()},
+        "computing": {"threads": torch.get_num_threads(), "compiled_loops": instructions()},
     }
 
 

@@ -9,7 +9,7 @@ is a list of calls, which one call runs.
 """
 
 from grevy.kernels.calls import Call, call_adam, cover_windows, join_calls
-from grevy.kernels.library import kernels_for, load
+from grevy.kernels.library import instructions, kernels_for, load
 from grevy.kernels.points import Points, nearest_samples, plant
 from grevy.kernels.structures import (
     Adam,
@@ -34,6 +34,7 @@ __all__ = [
     "address",
     "call_adam",
     "cover_windows",
+    "instructions",
     "join_calls",
     "kernels_for",
     "load",

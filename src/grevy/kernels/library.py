@@ -19,6 +19,12 @@ def kernels_for(like: Tensor) -> Any:
     return load() if fits else None
 
 
+def instructions() -> str | None:
+    """Return the instruction set of the compiled loops in use; None without them."""
+    library = load()
+    return None if library is None else Path(library._name).name.split(".")[0].strip("_")
+
+
 @cache
 def load(capability: str | None = None) -> Any:
     """Load the compiled loops for a processor.
