@@ -21,7 +21,7 @@ def extension(name: str, lanes: int, instructions: str) -> Extension:
     return Extension(
         f"grevy.kernels.{name}",
         sources=sorted(map(str, FOLDER.glob("*.c"))),
-        depends=[str(FOLDER / "vector.h")],
+        depends=sorted(map(str, FOLDER.glob("*.h"))),
         extra_compile_args=[*FLAGS, f"-DLANES={lanes}", *instructions.split()],
         optional=True,  # without a compiler, torch does the work
     )

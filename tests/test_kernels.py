@@ -12,18 +12,19 @@ from torch.nn import functional
 from grevy import infonce, kernels
 from grevy.adam import Adam
 from grevy.layers.base import Arena, Need
-from grevy.layers.fused import Fused, FusedNormalise, fuse, gather, scatter
+from grevy.layers.fused import Fused, FusedNormalise, fuse, gather, reading, scatter
 from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
 
 HERE = torch.backends.cpu.get_cpu_capability()
 CAPABILITIES = ["AVX512", "AVX2"] if HERE == "AVX512" else [HERE]
-# (rows out, columns in, columns out, taps, batch): tiles whole and cut, windows and sequences.
+# (rows out, columns in, columns out, taps, batch): tiles whole and cut, windows and sequences. Rows
+# are those of whole steps, a multiple of the batch.
 SHAPES = [
     (1, 1, 1, 1, 1),
     (7, 4, 3, 2, 1),
     (8, 32, 32, 3, 1),
     (300, 100, 32, 2, 1),
-    (37, 33, 65, 3, 5),
+    (35, 33, 65, 3, 5),
     (48, 32, 3, 3, 16),
     (90, 16, 16, 4, 9),
     (260, 5, 40, 3, 130),
@@ -98,6 +99,27 @@ def test_convolutions(library, shape, activated, need, threads):
         if need is not Need.NONE:
             torch.testing.assert_close(rows_grad.double(), mine.grad, rtol=1e-4, atol=1e-4)
         assert (rows_grad.data_ptr() == rows.data_ptr()) is (need is Need.REUSE)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 128, 200])
+@pytest.mark.parametrize("n_in", [1, 5, 40])
+def test_rows_are_read_in_place(library, batch, n_in):
+    """As if they had been copied to where they are listed."""
+    source, n = torch.randn(90, n_in), 4 * batch if batch > 1 else 50
+    index = torch.randint(0, 90, (n + 2 * batch,))
+    weight = torch.nn.Parameter(torch.randn(6, n_in, 3))
+    layer, grad, results = Fused(Convolution(weight, None, 3), True, -1, library), matrix(n, 6), []
+    for each, rows in ((layer, source[index]), (reading(layer, source, index), source)):
+        gradients = {}
+        out, (forward,), back = each.plan(rows, batch, Need.NONE, Arena(rows), gradients)
+        _, (backward,) = back(grad)
+        forward()
+        backward()
+        results.append((out, gradients[weight]))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
+    assert reading(Fused(Convolution(weight, None, 3), True, 1, library), source, index) is None
+    if n_in > 1:
+        assert reading(layer, source.T.contiguous().T, index) is None
 
 
 @pytest.fixture(autouse=True)

@@ -19,13 +19,13 @@ def _fields(kind: Any, names: str) -> tuple[tuple[str, Any], ...]:
 
 
 class Convolution(ctypes.Structure):
-    """Of `convolution_forward` and `convolution_backward`; see ``convolution.c``."""
+    """Of `convolution_forward` and `convolution_backward`; see ``convolution.h``."""
 
     _fields_ = (
         *_fields(_COUNT, "rows batch taps n_in n_out before threads"),
         *_fields(_AT, "weight bias"),
         *_fields(Matrix, "input output"),
-        ("slope", _AT),
+        *_fields(_AT, "index slope"),
         *_fields(Matrix, "grad in_grad"),
         *_fields(_AT, "weight_grad bias_grad scratch"),
     )

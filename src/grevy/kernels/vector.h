@@ -102,6 +102,35 @@ INLINE void add_products(vec sums[][2], int rows, const float *a, integer row, i
     }
 }
 
+/* The same with a[i][k], */
+INLINE void add_listed_rows(vec sums[][2], int rows, const float *const *a, const float *b,
+                            integer stride, integer depth)
+{
+    for (integer k = 0; k < depth; k++) {
+        vec left = load(b + k * stride), right = load(b + k * stride + LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            sums[i][0] += a[i][k] * left;
+            sums[i][1] += a[i][k] * right;
+        }
+    }
+}
+
+/* and with a[k][first + i]. */
+INLINE void add_listed_columns(vec sums[][2], int rows, const float *const *a, integer first,
+                               const float *b, integer stride, integer depth)
+{
+    for (integer k = 0; k < depth; k++) {
+        const float *factors = a[k] + first;
+        vec left = load(b + k * stride), right = load(b + k * stride + LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            sums[i][0] += factors[i] * left;
+            sums[i][1] += factors[i] * right;
+        }
+    }
+}
+
 /* Where part number `part` of `parts` begins, in whole steps of `step`, of `length`. */
 INLINE integer part_of(integer length, integer step, integer part, integer parts)
 {

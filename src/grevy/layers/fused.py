@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +28,8 @@ class Fused:
     before : int
         Steps cut off the start of x where it is added; -1 if it is not.
     library : CDLL
+    index : Tensor of shape (R,), int64, optional
+        Row r of its input is row ``index[r]`` of what it is given; row r if not given.
     """
 
     keeps_output: ClassVar[bool] = False
@@ -36,13 +38,14 @@ class Fused:
     activated: bool
     before: int
     library: Any
+    index: Tensor | None = None
 
     def plan(
         self, rows: Tensor, batch: int, need: Need, arena: Arena, gradients: Gradients
     ) -> tuple[Tensor, list[Operation], Backward]:
         weight, bias, taps = (getattr(self.convolution, x) for x in ("weight", "bias", "taps"))
         n_out, n_in = weight.shape[:2]
-        n = len(rows) - (taps - 1) * batch
+        n = len(rows if self.index is None else self.index) - (taps - 1) * batch
         output = arena.take(n, n_out)
         slope = arena.take(n * n_out, 1) if self.activated else None
         argument = kernels.Convolution(
@@ -57,11 +60,12 @@ class Fused:
             bias=kernels.address(bias),
             input=matrix(rows),
             output=matrix(output),
+            index=kernels.address(self.index),
             slope=kernels.address(slope),
         )
         scratch = rows.new_empty(self.library.convolution_scratch(ctypes.byref(argument)))
         argument.scratch = scratch.data_ptr()
-        held = [weight, bias, rows, output, slope, scratch]
+        held = [weight, bias, rows, output, self.index, slope, scratch]
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             for parameter in (weight, bias):
@@ -143,6 +147,13 @@ def _fuse_skip(skip: Skip, library: Any) -> Layer:
     if len(inside) == 1 and isinstance(inside[0], Fused):
         return Fused(inside[0].convolution, inside[0].activated, skip.before, library)
     return Skip(inside, skip.before, skip.after)
+
+
+def reading(layer: Layer, source: Tensor, index: Tensor) -> Layer | None:
+    """Return the layer as it reads rows ``source[index]`` in place; None if it cannot."""
+    if isinstance(layer, Fused) and layer.before < 0 and source.is_contiguous():
+        return replace(layer, index=index)
+    return None
 
 
 def gather(library: Any, source: Tensor, index: Tensor, out: Tensor) -> Call:

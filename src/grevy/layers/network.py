@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from grevy.kernels import join_calls
 from grevy.layers.base import Arena, Gradients, Layer, Need, Operation
-from grevy.layers.fused import fuse, gather, scatter
+from grevy.layers.fused import fuse, gather, reading, scatter
 from grevy.layers.kinds import Convolution, Skip, chain
 
 
@@ -92,14 +92,12 @@ class Network:
         steps = torch.empty(kept, dtype=torch.int64, device=source.device)
         packing: list[Operation] = []
         if kept:
-            packed = arena.take(kept, source.shape[1])
-            packing = [self._gather(source, steps, packed)]
-            source = packed
+            packing, below, source = self._picked(source, steps, below, arena)
         wide, forward, back_below = chain(below, source, 1, Need.NONE, arena, gradients)
         index = torch.empty(width * batch, dtype=torch.int64, device=source.device)
-        rows = arena.take(len(index), wide.shape[1])
-        forward.append(self._gather(wide, index, rows))
         need = Need.REUSE if below else Need.NONE
+        gathering, above, rows = self._picked(wide, index, above, arena)
+        forward += gathering
         output, more, back_above = chain(above, rows, batch, need, arena, gradients)
         grad = arena.take(*output.shape)
         rows_grad, backward = back_above(grad)
@@ -117,10 +115,20 @@ class Network:
             tuple(gradients.items()),
         )
 
-    def _gather(self, source: Tensor, index: Tensor, out: Tensor) -> Operation:
-        if self.library is not None and source.is_contiguous() and out.is_contiguous():
-            return gather(self.library, source, index, out)
-        return partial(torch.index_select, source, 0, index, out=out)
+    def _picked(
+        self, source: Tensor, index: Tensor, layers: tuple[Layer, ...], arena: Arena
+    ) -> tuple[list[Operation], tuple[Layer, ...], Tensor]:
+        """Give rows ``source[index]`` to layers: what copies them, the layers, and their input.
+
+        Where the first layer can read the rows in place, nothing is copied.
+        """
+        first = reading(layers[0], source, index) if layers else None
+        if first is not None:
+            return [], (first, *layers[1:]), source
+        rows = arena.take(len(index), source.shape[1])
+        if self.library is not None and source.is_contiguous() and rows.is_contiguous():
+            return [gather(self.library, source, index, rows)], layers, rows
+        return [partial(torch.index_select, source, 0, index, out=rows)], layers, rows
 
     def _scatter(self, source: Tensor, index: Tensor, out: Tensor) -> list[Operation]:
         if self.library is not None and source.is_contiguous() and out.is_contiguous():
