@@ -1,5 +1,7 @@
 """How a model is applied: windows, sequence and chunks give one and the same embedding."""
 
+import dataclasses
+
 import cebra.models
 import numpy as np
 import pytest
@@ -81,6 +83,35 @@ def forms_of(name):
         for depth in range(len(network.layers) + 1):
             forms += [(depth, True, False), (depth, True, True)]
     return forms
+
+
+@pytest.mark.parametrize("name", ["offset1-model", "offset5-model", "offset10-model-mse"])
+@pytest.mark.parametrize("n_windows", [3, 40, 300])
+def test_compiled_loops_have_the_gradients_of_torch(name, n_windows):
+    """At every depth, also where windows hold more steps than the recording has."""
+    neural = torch.as_tensor(make_neural())
+    positions = np.random.default_rng(2).integers(10, 50, n_windows)
+    for dims in (3, 32):
+        model = cebra.models.init(name, neural.shape[1], 32, dims)
+        network = compile_network(model)
+        grad = torch.randn(n_windows, dims)
+        for depth in range(len(network.layers) + 1):
+            for steps in (len(neural), 50):
+                results = []
+                for library in (network.library, None):
+                    encoder = make_encoder([model], [neural], 0, True, False)
+                    encoder = dataclasses.replace(
+                        encoder,
+                        networks=(dataclasses.replace(network, library=library, plans={}),),
+                        layouts=(Layout(depth, steps),),
+                    )
+                    encoded = encode(encoder, positions)
+                    values = encoded.values.clone()
+                    encoded.pull_back(grad)
+                    results.append((values, *[p.grad.clone() for p in model.parameters()]))
+                for one, other in zip(*results, strict=True):
+                    scale = float(other.abs().max())
+                    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * scale)
 
 
 def make_encoder(models, neurals, depth, compiled, packed):

@@ -2,10 +2,12 @@
 
 Making or stepping torch's own optimisers imports `torch._dynamo`, with a symbolic algebra system
 and much else: 70 MB and more than a second, before the first step of a training. What such imports
-protect is compiled code, of which there is none here. The arithmetic is torch's fused kernel, and
-the state has torch's form, so that either class goes on where the other stopped.
+protect is compiled code, of which there is none here. The arithmetic is a compiled loop or torch's
+fused kernel, and the state has torch's form, so that either class goes on where the other stopped.
 """
 
+import operator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from grevy import kernels
 
 
 class Adam(torch.optim.Adam):
-    """Adam (Kingma & Ba, 2015, algorithm 1) by torch's fused kernel.
+    """Adam (Kingma & Ba, 2015, algorithm 1).
 
     Parameters
     ----------
@@ -51,16 +53,16 @@ class Adam(torch.optim.Adam):
         """
         if closure is not None:
             raise TypeError("this Adam takes no closure: give the parameters their gradients.")
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             params = [p for p in group["params"] if p.grad is not None]
             if params:
-                self._update(params, group)
+                self._update(params, group, number)
 
-    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+    def _update(self, params: list[Tensor], group: dict[str, Any], number: int) -> None:
         states = [self.state[p] or self._begin(p, group["amsgrad"]) for p in params]
-        library = kernels.kernels_for(params[0])
-        if library is not None and all(_is_plain(p) for p in params):
-            _compiled(library, params, states, group)
+        laid_out = self._laid_out(params, states, group["amsgrad"], number)
+        if laid_out.moments is not None:
+            kernels.call_adam(kernels.load(), laid_out.moments, _settings(group))
             return
         steps = [state["step"] for state in states]
         torch._foreach_add_(steps, 1)
@@ -81,6 +83,23 @@ class Adam(torch.optim.Adam):
             maximize=group["maximize"],
         )
 
+    def _laid_out(
+        self, params: list[Tensor], states: list[dict[str, Tensor]], amsgrad: bool, number: int
+    ) -> "_LaidOut":
+        """Return what the compiled loop takes; anew if any tensor is another, or elsewhere."""
+        names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if amsgrad else ()), "step")
+        rows: list[list[Any]] = [
+            [parameter, parameter.grad, *map(state.__getitem__, names)]
+            for parameter, state in zip(params, states, strict=True)
+        ]
+        tensors = [tensor for row in rows for tensor in row]
+        places = [tensor.data_ptr() for tensor in tensors]
+        kept: dict[int, _LaidOut] = self.__dict__.setdefault("_kept", {})
+        if number not in kept or not kept[number].holds(tensors, places):
+            moments = _moments(rows, amsgrad) if all(map(_is_plain, rows)) else None
+            kept[number] = _LaidOut(tensors, places, moments)
+        return kept[number]
+
     def _begin(self, parameter: Tensor, amsgrad: bool) -> dict[str, Tensor]:
         state = self.state[parameter]
         state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -89,22 +108,40 @@ class Adam(torch.optim.Adam):
         return state
 
 
-def _is_plain(parameter: Tensor) -> bool:
-    """Tell whether a parameter and its gradient are float32, and lie alike and without gaps."""
-    grad = parameter.grad
-    return (
-        grad is not None
-        and grad.dtype == parameter.dtype == torch.float32
-        and parameter.is_contiguous()
-        and grad.is_contiguous()
+@dataclass(frozen=True, eq=False)
+class _LaidOut:
+    """Tensors, where they are, and for the compiled loop the same; None if it cannot take them."""
+
+    tensors: list[Tensor]
+    places: list[int]
+    moments: Any
+
+    def holds(self, tensors: list[Tensor], places: list[int]) -> bool:
+        """Tell whether it is of these tensors, in these places."""
+        same = len(tensors) == len(self.tensors) and places == self.places
+        return same and all(map(operator.is_, tensors, self.tensors))
+
+
+def _is_plain(row: list[Tensor]) -> bool:
+    """Tell whether a parameter, its gradient and its moments lie alike, where C can have them."""
+    parameter, step = row[0], row[-1]
+    return kernels.kernels_for(*row) is not None and (
+        step.numel() == 1
+        and all(each.shape == parameter.shape and each.is_contiguous() for each in row[:-1])
     )
 
 
-def _compiled(
-    library: Any, params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any]
-) -> None:
-    """Do the same in one compiled loop."""
-    settings = kernels.Adam(
+def _moments(rows: list[list[Tensor]], amsgrad: bool) -> Any:
+    moments = (kernels.Moments * len(rows))()
+    for each, row in zip(moments, rows, strict=True):
+        each.weight, each.grad, each.mean, each.square = (t.data_ptr() for t in row[:4])
+        each.largest = row[4].data_ptr() if amsgrad else None
+        each.step, each.size = row[-1].data_ptr(), row[0].numel()
+    return moments
+
+
+def _settings(group: dict[str, Any]) -> kernels.Adam:
+    return kernels.Adam(
         group["lr"],
         *group["betas"],
         group["weight_decay"],
@@ -112,16 +149,6 @@ def _compiled(
         group["decoupled_weight_decay"],
         group["maximize"],
     )
-    moments = (kernels.Moments * len(params))()
-    for each, parameter, state in zip(moments, params, states, strict=True):
-        each.weight = parameter.data_ptr()
-        each.mean = state["exp_avg"].data_ptr()
-        each.square = state["exp_avg_sq"].data_ptr()
-        each.largest = state["max_exp_avg_sq"].data_ptr() if group["amsgrad"] else None
-        each.grad = kernels.address(parameter.grad)
-        each.step = state["step"].data_ptr()
-        each.size = parameter.numel()
-    kernels.call_adam(library, moments, settings)
 
 
 def _plain(method: str) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from grevy.kernels import InfoNCE, kernels_for, matrix
+from grevy.kernels import InfoNCE, kernels_for, matrix, threads_for
 
 Distance = Literal["cosine", "euclidean"]
 
@@ -22,6 +22,8 @@ Distance = Literal["cosine", "euclidean"]
 CHUNK_ELEMENTS = 1 << 21
 # Below this no weight of a softmax over a row underflows, even among 1e6 negatives.
 MODERATE = 35.0
+# Multiplications that take as long as an exponential, in compiled loops.
+_EXPONENTIAL = 20
 
 
 class Loss(NamedTuple):
@@ -106,8 +108,9 @@ def infonce_gradient(
     Parameters as in `infonce`, whose results these are.
     """
     euclidean = distance == "euclidean"
-    library = kernels_for(reference) if chunk is None else None
-    if library is not None:
+    library = kernels_for(reference, positive, negative) if chunk is None else None
+    alike = reference.shape == positive.shape and reference.shape[1] == negative.shape[1]
+    if library is not None and alike and len(reference) and len(negative):
         return _compiled(library, reference, positive, negative, scale, euclidean)
     if euclidean:  # distances do not see a common shift, rounding does
         centre = negative.mean(dim=0)
@@ -154,29 +157,31 @@ def _compiled(
     euclidean: bool,
 ) -> tuple[Loss, Gradient]:
     """Do the same in compiled loops, which hold a few references at a time."""
-    loss = torch.empty(4)
-    shape = reference.shape
-    gradients = (torch.empty(shape), torch.empty(shape), torch.empty(negative.shape))
+    loss = reference.new_empty(4)
+    shapes = (reference.shape, reference.shape, negative.shape)
+    of_reference, of_positive, of_negative = (reference.new_empty(shape) for shape in shapes)
+    pairs = len(reference) * len(negative)
     call = InfoNCE(
         rows=len(reference),
         columns=len(negative),
-        depth=shape[1],
+        depth=reference.shape[1],
         euclidean=euclidean,
-        threads=torch.get_num_threads(),
+        threads=threads_for(pairs * (3 * reference.shape[1] + _EXPONENTIAL)),
         scale=float(scale),
         reference=matrix(reference),
         positive=matrix(positive),
         negative=matrix(negative),
-        reference_grad=matrix(gradients[0]),
-        positive_grad=matrix(gradients[1]),
-        negative_grad=matrix(gradients[2]),
+        reference_grad=matrix(of_reference),
+        positive_grad=matrix(of_positive),
+        negative_grad=matrix(of_negative),
         loss=loss.data_ptr(),
     )
-    scratch = torch.empty(library.infonce_scratch(ctypes.byref(call)))
+    scratch = reference.new_empty(library.infonce_scratch(ctypes.byref(call)))
     call.scratch = scratch.data_ptr()
     library.infonce_gradient(ctypes.byref(call))
     total, align, uniform, by_scale = loss.unbind()
-    return Loss(total, align, uniform), Gradient(*gradients, by_scale)
+    gradient = Gradient(of_reference, of_positive, of_negative, by_scale)
+    return Loss(total, align, uniform), gradient
 
 
 def _over_chunks(rows: Tensor, columns: Tensor, chunk: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -243,8 +248,9 @@ class _InfoNCE(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         loss, gradient = infonce_gradient(reference, positive, negative, scale, distance, chunk)
         ctx.save_for_backward(*gradient)
-        ctx.mark_non_differentiable(loss.positive, loss.negative)
-        return loss.total, loss.positive, loss.negative
+        total, align, uniform = (part.clone() for part in loss)  # views would be read-only
+        ctx.mark_non_differentiable(align, uniform)
+        return total, align, uniform
 
     @staticmethod
     @once_differentiable

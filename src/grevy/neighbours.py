@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from grevy.errors import GrevyError
 from grevy.kernels import Points, load, nearest_samples, plant
 from grevy.recording import TAU, Array, FloatArray, IntArray
 
@@ -62,7 +63,7 @@ def build_index(
         Whether to use the compiled tree, if there is one.
     """
     points = np.asarray(points, np.float64)
-    library = load() if compiled else None
+    library = load() if compiled and samples.max() < 2**31 else None
     box = np.where(turn, TAU, 0.0)
     if _all_distinct(points):  # the tree takes them as they lie, uncopied
         if library is not None:
@@ -115,6 +116,10 @@ def nearest(
     ndarray of shape (Q,), int64
     """
     queries = np.asarray(queries, np.float64)
+    if not np.isfinite(queries).all():
+        raise GrevyError(
+            "a label plus its change is too large a number. Use a smaller delta, or smaller labels."
+        )
     if isinstance(index, Points):
         return nearest_samples(index, queries, rng.random(len(queries)))
     n_points = len(index.counts)

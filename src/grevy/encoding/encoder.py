@@ -102,6 +102,8 @@ def _encode_one(
     width = encoder.left + encoder.right
     start = positions - encoder.left
     if network is not None and alter is None:
+        if start.min() < 0 or start.max() > len(neural) - width:  # C does not look
+            raise IndexError("a window leaves its recording.")
         kept = None
         if layout.steps < len(neural):
             start, kept = pack(start, width, len(neural), layout.steps, network.library)

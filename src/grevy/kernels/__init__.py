@@ -4,12 +4,12 @@ They are C, built when Grevy is installed if there is a C compiler, once for eac
 worth having; without them torch does the same, more slowly. They share torch's threads: their
 OpenMP symbols are left open when they are linked, and found in what torch has loaded.
 
-Each takes one structure, which holds sizes and where the numbers lie; so a pass through a network
-is a list of calls, which one call runs.
+Those of a network take one structure each, which holds sizes and where the numbers lie; so a pass
+through it is a list of calls, which one call runs.
 """
 
 from grevy.kernels.calls import Call, call_adam, cover_windows, join_calls
-from grevy.kernels.library import instructions, kernels_for, load
+from grevy.kernels.library import instructions, kernels_for, load, threads_for
 from grevy.kernels.points import Points, nearest_samples, plant
 from grevy.kernels.structures import (
     Adam,
@@ -41,4 +41,5 @@ __all__ = [
     "matrix",
     "nearest_samples",
     "plant",
+    "threads_for",
 ]

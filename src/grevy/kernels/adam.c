@@ -29,7 +29,7 @@ INLINE vec root_of(vec x)
 static void update(const Moments *of, const Adam *adam)
 {
     double step = *of->step += 1;
-    float beta1 = adam->beta1, beta2 = adam->beta2, epsilon = adam->epsilon;
+    float to_mean = 1 - adam->beta1, to_square = 1 - adam->beta2, epsilon = adam->epsilon;
     float size = adam->rate / (1 - pow(adam->beta1, step));
     float root = 1 / sqrt(1 - pow(adam->beta2, step));
     float sign = adam->maximize ? -1 : 1;
@@ -40,8 +40,8 @@ static void update(const Moments *of, const Adam *adam)
         vec weight = load_some(of->weight + i, n), mean = load_some(of->mean + i, n);
         vec square = load_some(of->square + i, n), bound;
         vec slope = sign * load_some(of->grad + i, n) + pull * weight;
-        mean += (1 - beta1) * (slope - mean);
-        square += (1 - beta2) * (slope * slope - square);
+        mean += to_mean * (slope - mean);
+        square += to_square * (slope * slope - square);
         bound = square;
         if (of->largest) {
             bound = larger(square, load_some(of->largest + i, n));

@@ -110,7 +110,7 @@ INLINE void logits(const Work *w, int rows, float largest[])
     for (integer first = 0; first < w->wide; first += WIDTH) {
         vec tile[ROWS][2] = {{{0}}};
         add_products(tile, rows, w->x, w->depth, 1, w->y + first, w->wide, w->depth);
-        /* What fills the last tile weighs nothing. */
+        /* What fills the last tile weighs next to nothing, 2^-100. */
         for (integer j = w->loss->columns - first; j < WIDTH; j++)
             for (int i = 0; i < rows; i++)
                 tile[i][j / LANES][j % LANES] = -INFINITY;

@@ -1,6 +1,8 @@
 """Finding and loading the compiled loops."""
 
 import ctypes
+import os
+import warnings
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -9,20 +11,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Functions that return a count; the others return nothing.
-_COUNTS = ("convolution_scratch", "infonce_scratch", "windows_cover", "tree_nearest")
+from grevy.kernels.sources import fingerprint
+
+# Functions that return a number; the others return nothing.
+_NUMBERS = (
+    "kernels_sources",
+    "convolution_scratch",
+    "infonce_scratch",
+    "windows_cover",
+    "tree_nearest",
+)
+# Multiplications that are worth another thread: about ten microseconds.
+_GRAIN = 500_000
 
 
-def kernels_for(like: Tensor) -> Any:
-    """Return the compiled loops (a CDLL) for tensors of this device and dtype, or None."""
-    fits = like.device.type == "cpu" and like.dtype == torch.float32
-    return load() if fits else None
+def kernels_for(*tensors: Tensor) -> Any:
+    """Return the compiled loops (a CDLL) if there are any for such tensors: float32, on the CPU."""
+    fit = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in tensors)
+    return load() if fit else None
 
 
 def instructions() -> str | None:
     """Return the instruction set of the compiled loops in use; None without them."""
     library = load()
     return None if library is None else Path(library._name).name.split(".")[0].strip("_")
+
+
+def threads_for(work: int) -> int:
+    """Return how many of torch's threads are worth waking for so many multiplications."""
+    return max(1, min(torch.get_num_threads(), work // _GRAIN))
 
 
 @cache
@@ -32,24 +49,42 @@ def load(capability: str | None = None) -> Any:
     Parameters
     ----------
     capability : str, optional
-        As `torch.backends.cpu.get_cpu_capability` says it (this processor's, if not given), which
-        the environment variable ``ATEN_CPU_CAPABILITY`` can lower.
+        As `torch.backends.cpu.get_cpu_capability` says it. If not given, this processor's, and
+        none where the environment variable ``ATEN_CPU_CAPABILITY`` is ``default``.
 
     Returns
     -------
     CDLL or None
-        None if they were not built, or do not fit this torch.
+        None, and a warning, if they were built from other sources or do not fit this torch; None
+        if they were not built.
     """
-    capability = capability or torch.backends.cpu.get_cpu_capability()
+    if capability is None:
+        if os.environ.get("ATEN_CPU_CAPABILITY") == "default":
+            return None
+        capability = torch.backends.cpu.get_cpu_capability()
     name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
-    built = [Path(__file__).with_name(name + suffix) for suffix in EXTENSION_SUFFIXES]
+    folder = Path(__file__).parent
+    built = [folder / (name + suffix) for suffix in EXTENSION_SUFFIXES]
     path = next((each for each in built if each.exists()), None)
     if path is None:
         return None
     try:
         library = ctypes.CDLL(str(path))
-    except OSError:  # a torch without OpenMP, say
+        for function in _NUMBERS:
+            getattr(library, function).restype = ctypes.c_int64
+    except (OSError, AttributeError) as error:  # a torch with another OpenMP, say
+        _warn(f"cannot be loaded: {error}")
         return None
-    for function in _COUNTS:
-        getattr(library, function).restype = ctypes.c_int64
+    if library.kernels_sources() != fingerprint(folder):
+        _warn("were built from other sources")
+        return None
     return library
+
+
+def _warn(what: str) -> None:
+    warnings.warn(
+        f"The compiled loops of Grevy {what}. torch computes instead, more slowly. Install Grevy "
+        f"again to build them (`pip install .` in its folder, with gcc).",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -44,13 +44,16 @@ INLINE integer leaf_start(const Tree *t, integer leaf)
 
 /* Order the points from `first` to before `end` so that number `middle` is where sorting by one
  * dimension would put it, none before it is larger and none after it smaller (C. A. R. Hoare,
- * Communications of the ACM 4, 321, 1961). */
+ * Communications of the ACM 4, 321, 1961). Pivots are drawn, the same in every run: labels that rise
+ * and fall would make any fixed place a bad one. */
 static void select_middle(const Tree *t, integer dim, integer first, integer end, integer middle)
 {
     const double *from = t->from + dim;
     int32_t *order = t->order;
+    uint64_t drawn = 1;
     for (integer low = first, high = end - 1; low < high;) {
-        double pivot = from[order[(low + high) / 2] * t->dims];
+        drawn = drawn * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
+        double pivot = from[order[low + (integer)((drawn >> 33) % (high - low + 1))] * t->dims];
         integer i = low, j = high;
         while (i <= j) {
             while (from[order[i] * t->dims] < pivot)

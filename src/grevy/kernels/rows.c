@@ -4,7 +4,11 @@
 
 #include "vector.h"
 
-#define SMALL 32768 /* numbers below which one thread is enough */
+/* What this was built from; see sources.py. */
+integer kernels_sources(void)
+{
+    return SOURCES;
+}
 
 /* Mirrored by `grevy.kernels.Rows`. */
 typedef struct {
@@ -17,7 +21,7 @@ typedef struct {
 /* to[i] = from[index[i]] */
 void rows_gather(const Rows *r)
 {
-#pragma omp parallel for num_threads((int)r->threads) if (r->n * r->columns > SMALL)
+#pragma omp parallel for num_threads((int)r->threads)
     for (integer i = 0; i < r->n; i++)
         memcpy(r->to + i * r->columns, r->from + r->index[i] * r->columns,
                sizeof(float) * r->columns);
@@ -58,7 +62,7 @@ INLINE float *at(Matrix of, integer row, integer column)
 /* out = x / |x| */
 void lengths_forward(const Lengths *l)
 {
-#pragma omp parallel for num_threads((int)l->threads) if (l->rows * l->columns > SMALL)
+#pragma omp parallel for num_threads((int)l->threads)
     for (integer i = 0; i < l->rows; i++) {
         float square = 0;
         for (integer k = 0; k < l->columns; k++)
@@ -72,7 +76,7 @@ void lengths_forward(const Lengths *l)
 /* (g - y (y . g)) / |x| */
 void lengths_backward(const Lengths *l)
 {
-#pragma omp parallel for num_threads((int)l->threads) if (l->rows * l->columns > SMALL)
+#pragma omp parallel for num_threads((int)l->threads)
     for (integer i = 0; i < l->rows; i++) {
         float along = 0;
         for (integer k = 0; k < l->columns; k++)

@@ -1,4 +1,7 @@
-"""What the compiled loops take: the structures of the C files, field by field."""
+"""What the compiled loops take: the structures of the C files, field by field and in their order.
+
+What C calls in, out, from and to is input, output, source and out here: some are words of Python.
+"""
 
 import ctypes
 from typing import Any

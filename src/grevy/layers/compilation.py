@@ -1,5 +1,6 @@
 """From a model of `cebra` to a network of layers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,11 +37,22 @@ def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | N
     layers = _compiled(modules)
     if layers and not isinstance(layers[0], Convolution):  # others write into their input's memory
         return None
+    if layers and _shared(layers):
+        return None
     parameters = tuple(model.parameters())
     like = parameters[0].detach()
     like = like.to(dtype or like.dtype)
-    library = kernels_for(like) if all(p.is_contiguous() for p in parameters) else None
+    library = kernels_for(like, *parameters)
+    if not all(parameter.is_contiguous() for parameter in parameters):
+        library = None
     return None if layers is None else Network(layers, parameters, Arena(like), library)
+
+
+def _shared(layers: Sequence[Layer]) -> bool:
+    """Tell whether two layers have the same weights, whose gradients would have to be added."""
+    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
+    weights = [each.weight for each in inner if isinstance(each, Convolution)]
+    return len(set(map(id, weights))) < len(weights)
 
 
 def _compiled(modules: Any) -> tuple[Layer, ...] | None:

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from grevy import kernels
-from grevy.kernels import Call, matrix
+from grevy.kernels import Call, matrix, threads_for
 from grevy.layers.base import Arena, Backward, Gradients, Layer, Need, Operation
 from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, room_for_gradient
+
+# Multiplications that take as long as a number copied.
+_COPY = 25
 
 # ruff: noqa: ARG002, D102 -- all layers share the signatures that `Layer` documents
 
@@ -45,6 +48,7 @@ class Fused:
     ) -> tuple[Tensor, list[Operation], Backward]:
         weight, bias, taps = (getattr(self.convolution, x) for x in ("weight", "bias", "taps"))
         n_out, n_in = weight.shape[:2]
+        self._check(rows, need)
         n = len(rows if self.index is None else self.index) - (taps - 1) * batch
         output = arena.take(n, n_out)
         slope = arena.take(n * n_out, 1) if self.activated else None
@@ -55,7 +59,7 @@ class Fused:
             n_in=n_in,
             n_out=n_out,
             before=self.before,
-            threads=torch.get_num_threads(),
+            threads=threads_for(n * weight.numel()),
             weight=weight.data_ptr(),
             bias=kernels.address(bias),
             input=matrix(rows),
@@ -76,11 +80,21 @@ class Fused:
             argument.grad = matrix(grad)
             input_grad = None if need is Need.NONE else room_for_gradient(rows, need, arena)
             argument.in_grad = matrix(input_grad)
-            held.extend([grad, input_grad])
+            held.extend([grad, input_grad, *map(gradients.get, (weight, bias))])
             operation = Call(self.library, "convolution_backward", argument, held)
             return grad if input_grad is None else input_grad, [operation]
 
         return output, [Call(self.library, "convolution_forward", argument, held)], backward
+
+    def _check(self, rows: Tensor, need: Need) -> None:
+        """C looks at none of this."""
+        weight, taps = self.convolution.weight, self.convolution.taps
+        if rows.shape[1] != weight.shape[1]:
+            raise ValueError(f"{rows.shape[1]} columns, for weights of shape {tuple(weight.shape)}")
+        if self.before >= taps or (self.before >= 0 and len(weight) != weight.shape[1]):
+            raise ValueError("a shortcut needs as many columns out as in, and to be within reach")
+        if self.index is not None and (need is not Need.NONE or self.before >= 0):
+            raise ValueError("rows that are read in place get no gradient, and no shortcut")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +112,7 @@ class FusedNormalise:
         argument = kernels.Lengths(
             rows=len(rows),
             columns=rows.shape[1],
-            threads=torch.get_num_threads(),
+            threads=threads_for(rows.numel() * _COPY),
             input=matrix(rows),
             output=matrix(output),
             lengths=lengths.data_ptr(),
@@ -144,7 +158,7 @@ def _is_bare(layer: Fused) -> bool:
 
 def _fuse_skip(skip: Skip, library: Any) -> Layer:
     inside = fuse(skip.layers, library)
-    if len(inside) == 1 and isinstance(inside[0], Fused):
+    if len(inside) == 1 and isinstance(inside[0], Fused) and _fits(skip, inside[0].convolution):
         return Fused(inside[0].convolution, inside[0].activated, skip.before, library)
     return Skip(inside, skip.before, skip.after)
 
@@ -154,6 +168,12 @@ def reading(layer: Layer, source: Tensor, index: Tensor) -> Layer | None:
     if isinstance(layer, Fused) and layer.before < 0 and source.is_contiguous():
         return replace(layer, index=index)
     return None
+
+
+def _fits(skip: Skip, convolution: Convolution) -> bool:
+    """Tell whether what a shortcut cuts off is what the convolution does."""
+    n_out, n_in = convolution.weight.shape[:2]
+    return n_out == n_in and skip.before + skip.after == convolution.taps - 1
 
 
 def gather(library: Any, source: Tensor, index: Tensor, out: Tensor) -> Call:
@@ -171,7 +191,7 @@ def _rows(function: str, library: Any, source: Tensor, index: Tensor, out: Tenso
         n=len(index),
         columns=out.shape[1],
         rows=len(out),
-        threads=torch.get_num_threads(),
+        threads=threads_for(len(index) * out.shape[1] * _COPY),
         source=source.data_ptr(),
         index=index.data_ptr(),
         out=out.data_ptr(),

@@ -92,11 +92,11 @@ class Network:
         steps = torch.empty(kept, dtype=torch.int64, device=source.device)
         packing: list[Operation] = []
         if kept:
-            packing, below, source = self._picked(source, steps, below, arena)
+            packing, below, source = self._picked(source, steps, below, Need.NONE, arena)
         wide, forward, back_below = chain(below, source, 1, Need.NONE, arena, gradients)
         index = torch.empty(width * batch, dtype=torch.int64, device=source.device)
         need = Need.REUSE if below else Need.NONE
-        gathering, above, rows = self._picked(wide, index, above, arena)
+        gathering, above, rows = self._picked(wide, index, above, need, arena)
         forward += gathering
         output, more, back_above = chain(above, rows, batch, need, arena, gradients)
         grad = arena.take(*output.shape)
@@ -116,13 +116,19 @@ class Network:
         )
 
     def _picked(
-        self, source: Tensor, index: Tensor, layers: tuple[Layer, ...], arena: Arena
+        self,
+        source: Tensor,
+        index: Tensor,
+        layers: tuple[Layer, ...],
+        need: Need,
+        arena: Arena,
     ) -> tuple[list[Operation], tuple[Layer, ...], Tensor]:
         """Give rows ``source[index]`` to layers: what copies them, the layers, and their input.
 
-        Where the first layer can read the rows in place, nothing is copied.
+        Where no gradient of them is wanted and the first layer can read them in place, nothing
+        is copied.
         """
-        first = reading(layers[0], source, index) if layers else None
+        first = reading(layers[0], source, index) if layers and need is Need.NONE else None
         if first is not None:
             return [], (first, *layers[1:]), source
         rows = arena.take(len(index), source.shape[1])
