@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import cebra.models
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from grevy import infonce, kernels
 from grevy.adam import Adam
+from grevy.layers import compile_network
 from grevy.layers.base import Arena, Need
 from grevy.layers.fused import Fused, FusedNormalise, fuse, gather, reading, scatter
 from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
@@ -329,6 +331,22 @@ def test_what_was_built_from_other_sources_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr("grevy.kernels.library.fingerprint", lambda folder: 1)
     with pytest.warns(RuntimeWarning, match="built from other sources"):
         assert kernels.load.__wrapped__() is None
+
+
+def test_parameters_of_another_kind_are_left_to_torch():
+    """Also where the data are float32 and the default is float64."""
+    model = cebra.models.init("offset5-model", 4, 8, 3)
+    assert (compile_network(model, torch.float32).library is None) is (kernels.load() is None)
+    assert compile_network(model.double(), torch.float32).library is None
+    given = [torch.randn(20, 3) for _ in range(3)]
+    expected = infonce.infonce_gradient(*given, torch.tensor(1.0), "cosine")
+    torch.set_default_dtype(torch.float64)
+    try:
+        loss, gradient = infonce.infonce_gradient(*given, torch.tensor(1.0), "cosine")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close((loss, gradient), expected)
+    assert loss.total.dtype == torch.float32
 
 
 def test_few_threads_for_little_work():

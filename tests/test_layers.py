@@ -73,3 +73,12 @@ def test_a_shortcut_around_a_shortcut_is_left_to_torch():
     inner = skip(nn.Conv1d(UNITS, UNITS, 3))
     model = AnyNetwork(nn.Conv1d(4, UNITS, 2), skip(inner, nn.GELU()))
     assert compile_network(model) is None
+
+
+def test_layers_that_share_weights_are_left_to_torch():
+    """Their gradients would have to be added."""
+    shared = nn.Conv1d(UNITS, UNITS, 1)
+    model = AnyNetwork(nn.Conv1d(4, UNITS, 2), shared, nn.GELU(), shared)
+    assert compile_network(model) is None
+    other = nn.Conv1d(UNITS, UNITS, 1)
+    assert compile_network(AnyNetwork(nn.Conv1d(4, UNITS, 2), shared, nn.GELU(), other)) is not None
