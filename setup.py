@@ -1,7 +1,9 @@
 """Builds the compiled loops of `grevy.kernels`; the rest of the project is in pyproject.toml."""
 
+import os
 import platform
 import runpy
+import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -18,6 +20,11 @@ if platform.machine().lower() in ("x86_64", "amd64"):
         16,
         "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512",
     )
+
+
+# Pythons that were built with clang ask for it; its OpenMP is not the one that torch brings.
+if shutil.which("gcc"):
+    os.environ.setdefault("CC", "gcc")
 
 
 def extension(name: str, lanes: int, instructions: str) -> Extension:
