@@ -76,11 +76,6 @@ static Work work_of(const InfoNCE *l, integer thread)
     return w;
 }
 
-INLINE float *at(Matrix of, integer row, integer column)
-{
-    return of.at + row * of.row + column * of.column;
-}
-
 /* Lay out the negatives as columns y_j; distances do not see their mean, rounding does. */
 static void lay_out_columns(const InfoNCE *l)
 {

@@ -1,14 +1,8 @@
-/* Rows copied, added, set to length one; the steps that lie in windows; calls in a row. */
+/* Rows copied, added, set to length one; the steps that lie in windows. */
 #include <math.h>
 #include <omp.h>
 
 #include "vector.h"
-
-/* What this was built from; see sources.py. */
-integer kernels_sources(void)
-{
-    return SOURCES;
-}
 
 /* Mirrored by `grevy.kernels.Rows`. */
 typedef struct {
@@ -53,11 +47,6 @@ typedef struct {
     Matrix in, out, grad, in_grad;
     float *lengths; /* (rows,), kept for the way back */
 } Lengths;
-
-INLINE float *at(Matrix of, integer row, integer column)
-{
-    return of.at + row * of.row + column * of.column;
-}
 
 /* out = x / |x| */
 void lengths_forward(const Lengths *l)
@@ -112,16 +101,4 @@ integer windows_cover(const integer *start, integer n, integer width, integer le
     for (integer i = found; i < room; i++)
         kept[i] = kept[found - 1];
     return found;
-}
-
-/* Mirrored by `grevy.kernels.Step`. */
-typedef struct {
-    void (*function)(const void *);
-    const void *argument;
-} Step;
-
-void run_steps(const Step *steps, integer n)
-{
-    for (integer i = 0; i < n; i++)
-        steps[i].function(steps[i].argument);
 }

@@ -96,7 +96,7 @@ class Queries(ctypes.Structure):
 
 
 class Step(ctypes.Structure):
-    """A function and its argument, of `run_steps`; see ``rows.c``."""
+    """A function and its argument, of `run_steps`; see ``steps.c``."""
 
     _fields_ = _fields(_AT, "function argument")
 

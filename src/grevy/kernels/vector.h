@@ -22,6 +22,11 @@ typedef struct {
     integer row, column;
 } Matrix;
 
+INLINE float *at(Matrix of, integer row, integer column)
+{
+    return of.at + row * of.row + column * of.column;
+}
+
 INLINE vec load(const float *from)
 {
     vec v;

@@ -8,7 +8,7 @@ from torch import nn
 
 from grevy.kernels import kernels_for
 from grevy.layers.base import Arena, Layer
-from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
+from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh, convolutions
 from grevy.layers.network import Network
 
 
@@ -50,9 +50,8 @@ def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | N
 
 def _shared(layers: Sequence[Layer]) -> bool:
     """Tell whether two layers have the same weights, whose gradients would have to be added."""
-    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
-    weights = [each.weight for each in inner if isinstance(each, Convolution)]
-    return len(set(map(id, weights))) < len(weights)
+    weights = [id(each.weight) for each in convolutions(layers)]
+    return len(set(weights)) < len(weights)
 
 
 def _compiled(modules: Any) -> tuple[Layer, ...] | None:

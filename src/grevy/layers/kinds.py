@@ -194,6 +194,12 @@ class Skip:
         return output, [*forward, partial(torch.add, inside, shortcut(rows), out=output)], backward
 
 
+def convolutions(layers: Sequence[Layer]) -> list[Convolution]:
+    """Return all convolutions, those inside shortcuts included."""
+    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
+    return [each for each in inner if isinstance(each, Convolution)]
+
+
 def chain(
     layers: Sequence[Layer],
     rows: Tensor,

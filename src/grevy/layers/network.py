@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grevy.kernels import join_calls
 from grevy.layers.base import Arena, Gradients, Layer, Need, Operation
 from grevy.layers.fused import fuse, gather, reading, scatter
-from grevy.layers.kinds import Convolution, Skip, chain
+from grevy.layers.kinds import chain, convolutions
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,5 +195,4 @@ def apply_network(
 
 def reach(layers: Sequence[Layer]) -> int:
     """Count the steps by which layers shorten a sequence."""
-    inner = [each for x in layers for each in (x.layers if isinstance(x, Skip) else (x,))]
-    return sum(each.taps - 1 for each in inner if isinstance(each, Convolution))
+    return sum(each.taps - 1 for each in convolutions(layers))
