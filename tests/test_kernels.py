@@ -339,10 +339,11 @@ def test_parameters_of_another_kind_are_left_to_torch():
     assert (compile_network(model, torch.float32).library is None) is (kernels.load() is None)
     assert compile_network(model.double(), torch.float32).library is None
     given = [torch.randn(20, 3) for _ in range(3)]
-    expected = infonce.infonce_gradient(*given, torch.tensor(1.0), "cosine")
+    scale = torch.tensor(1.0)
+    expected = infonce.infonce_gradient(*given, scale, "cosine")
     torch.set_default_dtype(torch.float64)
     try:
-        loss, gradient = infonce.infonce_gradient(*given, torch.tensor(1.0), "cosine")
+        loss, gradient = infonce.infonce_gradient(*given, scale, "cosine")
     finally:
         torch.set_default_dtype(torch.float32)
     torch.testing.assert_close((loss, gradient), expected)
