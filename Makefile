@@ -31,7 +31,7 @@ bench: .venv/installed
 clean:
 	rm -rf .venv results build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.venv/installed: pyproject.toml constraints.txt setup.py $(wildcard src/grevy/kernels/*.[ch])
+.venv/installed: pyproject.toml constraints.txt setup.py $(wildcard src/grevy/engine/kernels/*.[ch])
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

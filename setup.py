@@ -1,4 +1,4 @@
-"""Builds the compiled loops of `grevy.kernels`; the rest of the project is in pyproject.toml."""
+"""Builds the compiled loops of `grevy.engine.kernels`; the rest stands in pyproject.toml."""
 
 import os
 import platform
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-FOLDER = Path("src/grevy/kernels")
+FOLDER = Path("src/grevy/engine/kernels")
 SOURCES = runpy.run_path(str(FOLDER / "sources.py"))["fingerprint"](FOLDER)
-# Compiled with OpenMP but not linked to it: see `grevy.kernels`. Nobody looks at errno or traps.
+# Compiled with OpenMP but not linked to it: see `grevy.engine.kernels`. Nobody looks at errno
+# or traps.
 FLAGS = ["-std=gnu11", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
 # For each name in `kernels.load`, the floats in a vector and the instructions that have them.
 BUILDS = {"_plain": (4, "")}
@@ -30,7 +31,7 @@ if shutil.which("gcc"):
 def extension(name: str, lanes: int, instructions: str) -> Extension:
     """Describe one build of the loops: a shared library that knows nothing of Python."""
     return Extension(
-        f"grevy.kernels.{name}",
+        f"grevy.engine.kernels.{name}",
         sources=sorted(map(str, FOLDER.glob("*.c"))),
         depends=[*sorted(map(str, FOLDER.glob("*.h"))), str(FOLDER / "structures.py")],
         define_macros=[("LANES", str(lanes)), ("SOURCES", f"{SOURCES}LL")],

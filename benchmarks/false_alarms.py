@@ -23,20 +23,28 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 import grevy
-from grevy.decoding import Prepared, decode, prepare, principal_components
-from grevy.decoding.scores import DiscreteScores
-from grevy.evaluation import goodness_of_fit
-from grevy.fit_quality import heldout_goodness_of_fit, null_test
-from grevy.recording import (
+from grevy.data import (
     TAU,
     Label,
     Recording,
+    Split,
+    blocked_split,
     circular,
     continuous,
     discrete,
     make_recording,
+    random_split,
+    training_segments,
 )
-from grevy.splits import Split, blocked_split, random_split, training_segments
+from grevy.evaluation import (
+    DiscreteScores,
+    Prepared,
+    decode,
+    null_test,
+    prepare,
+    principal_components,
+)
+from grevy.model import goodness_of_fit, heldout_goodness_of_fit
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]

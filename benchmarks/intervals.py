@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from grevy.decoding import prepare
-from grevy.recording import continuous
-from grevy.splits import Split, blocked_split
+from grevy.data import Split, blocked_split, continuous
+from grevy.evaluation import prepare
 
 LATER, EVERY = 200_000, 10
 GAP = 20

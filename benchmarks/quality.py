@@ -27,9 +27,8 @@ import scipy.io
 import scipy.stats
 
 import grevy
-from grevy.decoding import linear_map_r2
-from grevy.splits import Split
-from grevy.synthetic import generate
+from grevy.data import Split, generate
+from grevy.evaluation import linear_map_r2
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("GREVY_TEST_DATA", HERE.parents[1] / "shared" / "data"))

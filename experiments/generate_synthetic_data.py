@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grevy.catalog import cache_directories
+from grevy.data import NOISES, cache_directories, write_all
 from grevy.errors import GrevyError
-from grevy.synthetic import NOISES, write_all
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

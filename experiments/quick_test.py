@@ -9,7 +9,7 @@ import numpy as np
 
 from grevy import archive
 from grevy.config import make_config
-from grevy.experiment import run_experiment
+from grevy.runs import run_experiment
 
 
 def check(condition: bool, what: str) -> None:

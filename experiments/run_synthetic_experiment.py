@@ -11,29 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from grevy import CEBRA, Checkpoints, GrevyError, Recording, archive, catalog
-from grevy.archived import write_decoded
-from grevy.assessment import (
+from grevy import CEBRA, Checkpoints, GrevyError, Recording, archive
+from grevy.archive import open_folder, write_decoded
+from grevy.config import RunConfig, make_config
+from grevy.data import SplitKind, join_recordings, load
+from grevy.evaluation import evaluate
+from grevy.model import gather_recordings, sampling_plan
+from grevy.report import describe_metrics
+from grevy.runs import (
     assess,
+    draw,
     embed_recordings,
     holdout_split,
-    join_recordings,
-    settle_seed,
-)
-from grevy.config import RunConfig, SplitKind, make_config
-from grevy.evaluation import evaluate
-from grevy.experiment import (
-    draw,
     keeping_training,
     make_model,
     output_paths,
+    settle_seed,
     settled_settings,
     train,
     write_outcome,
 )
-from grevy.fitting import sampling_plan
-from grevy.sessions import gather_recordings
-from grevy.summary import describe_metrics
 
 Neural = Any  # an array (T, N), a Recording, or a list of either
 Labels = Any  # an array, a Label, a tuple of several, or None
@@ -65,7 +62,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def setup_directories(output_dir: str | Path) -> Path:
     """Make the output folder with `models`, `embeddings`, `figures` and `logs`."""
-    return archive.open_folder(output_dir, overwrite=True).root
+    return open_folder(output_dir, overwrite=True).root
 
 
 def load_synthetic_data(dataset_name: str) -> tuple[Neural, Labels, Any]:
@@ -80,7 +77,7 @@ def load_synthetic_data(dataset_name: str) -> tuple[Neural, Labels, Any]:
         The same with names, kinds, segments and the true latent; the other functions take it in
         place of `neural`.
     """
-    recordings = list(catalog.load(dataset_name, notify=_say))
+    recordings = list(load(dataset_name, notify=_say))
     columns = [
         [label.unit_values for label in column]
         for column in zip(*(recording.labels for recording in recordings), strict=True)
@@ -167,7 +164,7 @@ def save_results(
     """Archive a run; the manifest has the checksum of the data where `dataset` is given."""
     folder = archive.RunFolder(setup_directories(output_path))
     recordings = [] if dataset is None else _recordings(dataset, None)
-    with archive.writing(folder):
+    with archive.guarded(folder):
         write_outcome(folder, model, embedding, metrics, config, recordings)
     _checkpoints(output_path).prune(keep=0)
 
@@ -203,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _, _, dataset = load_synthetic_data(settings.dataset or "")
             model = train_cebra_model(dataset, None, options, resume)
             output = setup_directories(settings.output_dir)
-            with archive.writing(folder):
+            with archive.guarded(folder):
                 archive.unseal(folder)
                 with keeping_training(_checkpoints(output), _say):
                     embedding, metrics = evaluate_embedding(

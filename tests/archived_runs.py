@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 
-from grevy import archive, archived
+from grevy import archive
 from grevy.config import config_text, make_config
-from grevy.evaluation import Decoded
-from grevy.recording import TAU, make_label, make_recording
+from grevy.data.labels import TAU, make_label
+from grevy.data.recording import make_recording
+from grevy.evaluation.scoring import Decoded
+from grevy.runs import environment
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -152,11 +154,11 @@ def write_run(
     )
     metrics = made_metrics(labels, test) if metrics is None else metrics
     archive.write_bytes(folder / archive.METRICS, json.dumps(metrics).encode())
-    archived.write_labels(folder, whole)
+    archive.write_labels(folder, whole)
     decoded = {label.name: decoded_label(label, test, rng) for label in labels} if decode else {}
-    archived.write_decoded(folder, decoded)
+    archive.write_decoded(folder, decoded)
     recordings = [whole]
     if lengths is not None:
         recordings = [make_recording(np.zeros((n, 5), np.float32), source=source) for n in lengths]
-    archive.seal(folder, recordings, "0123456789ab", 61.5)
+    archive.seal(folder, recordings, "0123456789ab", 61.5, environment())
     return folder

@@ -26,7 +26,9 @@ import scipy.io
 import torch
 
 import grevy
-from grevy import archive, atomic, catalog, cli, experiment
+from grevy import archive, atomic, cli
+from grevy.data import datasets
+from grevy.runs import experiment
 
 GREVY = [sys.executable, "-c", "from grevy.cli import main; main()"]
 QUICK = ["--device", "cpu", "--max-iterations", "3", "--batch-size", "16", "--holdout", "0"]
@@ -610,7 +612,7 @@ def test_an_interrupt_while_evaluating_keeps_the_training(data, tmp_path, number
     """Outside of any extra training too: where labels are decoded."""
     program = (
         "import sys, time\n"
-        "from grevy import experiment\n"
+        "from grevy.runs import experiment\n"
         "from grevy.cli import main\n"
         "def slow(*_):\n"
         "    print('evaluating', flush=True)\n"
@@ -896,7 +898,7 @@ class TestGenerate:
         assert code == 0
         path = tmp_path / "synthetic" / "continuous_label_t.jl"
         assert out == f"{path}\n"
-        (recording,) = catalog.load("continuous-label-t", offline=True)
+        (recording,) = datasets.load("continuous-label-t", offline=True)
         assert recording.neural.shape == (50, 8)
 
     def test_all_of_them_and_the_seed(self, tmp_path, grevy_run):
@@ -964,7 +966,7 @@ class TestEmbed:
         assert "--session 99 is none of them" in err
         assert not output.exists()
         parts = []
-        for session in range(len(catalog.load(name))):
+        for session in range(len(datasets.load(name))):
             assert self.embed(grevy_run, model, name, output, "--session", session)[0] == 0
             parts.append(np.load(output))
         np.testing.assert_array_equal(np.concatenate(parts), np.load(run / archive.EMBEDDING))

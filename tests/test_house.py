@@ -3,9 +3,12 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 import tomllib
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
@@ -16,20 +19,31 @@ import grevy
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "grevy"
 
-# Each module may import only from those before it; a folder of modules counts as one.
-ORDER = (
-    "errors", "atomic", "recording", "config", "synthetic", "files", "catalog", "kernels",
-    "neighbours", "masking", "sampling", "sessions", "layers", "encoding", "infonce", "adam",
-    "capture", "checkpoint", "training", "validation", "progress", "fitting", "bookkeeping",
-    "model_format", "estimator", "replicates", "splits", "holdout", "decoding", "fit_quality",
-    "evaluation",
-    "figures", "archive", "archived", "report", "summary", "assessment", "experiment", "again",
-    "cli", "__main__",
-)  # fmt: skip
+# Who may import whom. What has no row is a module at the top: everybody may import `errors` and
+# `version`, nobody but the command imports `cli`.
+GROUND = {"errors", "version"}
+ARROWS = {
+    "errors": set(),
+    "version": set(),
+    "atomic": {"errors"},
+    "data": {"atomic"},
+    "engine": {"data"},
+    "evaluation": {"data"},
+    "model": {"engine", "data", "atomic"},
+    "config": {"data", "evaluation"},
+    "archive": {"evaluation", "data", "config", "atomic"},
+    "report": {"archive", "evaluation", "data", "config"},
+    "runs": {"report", "archive", "model", "engine", "evaluation", "data", "config"},
+    "cli": {"runs", "report", "archive", "model", "data", "config"},
+    "__main__": {"cli"},
+}
+WINGS = {name for name in ARROWS if (SOURCE / name).is_dir()}
+# What the light wings must not bring along when they are imported.
+HEAVY = {"torch", "cebra", "matplotlib", "pandas", "sklearn"}
 
 FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "experiments").glob("*.py")])
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
-OWN_TEXT = [*FILES, *sorted((ROOT / "tests").glob("*.py"))]
+OWN_TEXT = [*FILES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 
 def house_name(path):
@@ -40,24 +54,32 @@ def house_name(path):
 
 
 def imported(tree):
-    """Modules of the house that a file imports, anywhere in it."""
+    """Every import from the house, as a path: ("data",), ("data", "labels"), ...
+
+    `from grevy.data import labels` is `grevy.data.labels` where `labels` is a module there.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "grevy":
-            names = [f"grevy.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            names = [node.module]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if is_module(name) else node.module for name in inside]
         else:
             continue
         for name in names:
             parts = name.split(".")
-            if parts[0] == "grevy" and len(parts) > 1 and parts[1] in MODULES:
-                yield parts[1]
+            if parts[0] == "grevy" and len(parts) > 1 and parts[1] in ARROWS:
+                yield tuple(parts[1:])
 
 
-MODULES = {house_name(path) for path in FILES} - {None, "__init__"}
+def is_module(name):
+    """Whether a dotted name is a module of the house, and not also a name that a face hands on."""
+    path = SOURCE.parent.joinpath(*name.split("."))
+    owner, _, last = name.rpartition(".")
+    if not (path.is_dir() or path.with_suffix(".py").is_file()):
+        return False
+    return last not in getattr(importlib.import_module(owner), "__all__", ())
 
 
 def functions(tree):
@@ -70,23 +92,79 @@ def functions(tree):
 
 
 def test_every_module_has_its_place():
-    assert set(ORDER) >= MODULES
-    assert len(set(ORDER)) == len(ORDER)
+    assert {house_name(path) for path in FILES} - {None, "__init__"} == set(ARROWS)
+
+
+def test_no_arrow_runs_in_a_circle():
+    above = dict(ARROWS)
+    while above:
+        ground = {name for name, below in above.items() if not below & set(above)}
+        assert ground, f"a circle among {sorted(above)}"
+        above = {name: below for name, below in above.items() if name not in ground}
+
+
+def wrong_imports(tree, own):
+    """Say which imports of a file in `own` break the arrows, or reach behind another's face."""
+    for path in imported(tree):
+        other = path[0]
+        if other == own:
+            if path == (own,):
+                yield f"grevy.{own}: within a wing, import the module that defines a name"
+        elif other not in ARROWS[own] | GROUND:
+            yield f"grevy.{other}: {own} may import {sorted(ARROWS[own] | GROUND)}"
+        elif len(path) > 1:
+            yield f"grevy.{'.'.join(path)}: from another wing, import grevy.{other}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_imports_point_up(path):
-    own = house_name(path)
-    if own in (None, "__init__"):
-        return  # scripts and the package itself stand above and beside the house
-    below = [name for name in imported(ast.parse(path.read_text())) if name != own]
-    wrong = [name for name in below if ORDER.index(name) > ORDER.index(own)]
-    assert not wrong, f"{own} imports {wrong}, which stand below it"
+def test_imports_follow_the_arrows(path):
+    own, tree = house_name(path), ast.parse(path.read_text())
+    if own == "__init__":
+        return  # the facade hands names on from everywhere, when they are asked for
+    if own is None:  # a script stands outside and sees faces alone
+        wrong = [each for each in imported(tree) if len(each) > 1]
+    elif path.name == "__init__.py" and path.parent.parent == SOURCE:
+        wrong = [each for each in imported(tree) if each[0] != own]
+    else:
+        wrong = list(wrong_imports(tree, own))
+    assert not wrong
 
 
-def test_the_order_would_be_noticed():
-    tree = ast.parse("def f():\n    from grevy import cli\n    import grevy.archive.x\n")
-    assert list(imported(tree)) == ["cli", "archive"]
+@pytest.mark.parametrize(
+    ("text", "own", "words"),
+    [
+        ("def f():\n    from grevy import runs\n", "report", "report may import"),
+        ("import grevy.archive.folder\n", "report", "import grevy.archive"),
+        ("from grevy.data import labels\n", "engine", "import grevy.data"),
+        ("from grevy.engine import Training\n", "evaluation", "evaluation may import"),
+        ("from grevy.data import Label\n", "data", "the module that defines"),
+    ],
+)
+def test_a_wrong_import_would_be_noticed(text, own, words):
+    (wrong,) = wrong_imports(ast.parse(text), own)
+    assert words in wrong
+
+
+@pytest.mark.parametrize("wing", sorted(WINGS))
+def test_a_face_hands_on_names_and_no_modules(wing):
+    face = importlib.import_module(f"grevy.{wing}")
+    assert len(set(face.__all__)) == len(face.__all__)
+    handed = {name: getattr(face, name) for name in face.__all__}
+    assert not [name for name, value in handed.items() if isinstance(value, ModuleType)]
+    # A name that is a module too would be one or the other by the order of imports.
+    assert not set(handed) & {each.name.removesuffix(".py") for each in (SOURCE / wing).iterdir()}
+    tree = ast.parse((SOURCE / wing / "__init__.py").read_text())
+    defined = [type(node).__name__ for node in tree.body if not isinstance(node, ast.ImportFrom)]
+    assert defined == ["Expr", "Assign"]  # what the wing is, and `__all__`
+
+
+def test_the_light_wings_are_light():
+    light = "import sys, grevy.data, grevy.evaluation, grevy.archive, grevy.config"
+    print_loaded = f"{light}; print(*sorted(set(sys.modules) & {HEAVY!r}))"
+    found = subprocess.run(
+        [sys.executable, "-c", print_loaded], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -186,5 +264,9 @@ def test_everything_public_can_be_imported():
 
 
 def test_the_version_is_said_once():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == grevy.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "grevy.version.__version__"
+    }
+    assert version("grevy") == grevy.__version__

@@ -6,17 +6,48 @@ Everything public is importable from here; heavy libraries load when a name is f
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from grevy.catalog import load
-    from grevy.checkpoint import Checkpoints
-    from grevy.decoding import decode
-    from grevy.errors import GrevyError
-    from grevy.estimator import CEBRA
-    from grevy.fit_quality import consistency, goodness_of_fit, null_test
-    from grevy.recording import Label, Recording, circular, continuous, discrete
-    from grevy.validation import Validation
+from grevy.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from grevy.archive import read_run
+    from grevy.config import RunConfig
+    from grevy.data import (
+        Label,
+        Recording,
+        Split,
+        bin_spikes,
+        block_folds,
+        blocked_split,
+        circular,
+        continuous,
+        discrete,
+        load,
+        make_recording,
+        random_split,
+        read_recording,
+        segment_folds,
+        segment_split,
+    )
+    from grevy.errors import GrevyError
+    from grevy.evaluation import consistency, decode, decode_folds, evaluate, null_test
+    from grevy.model import CEBRA, Checkpoints, Validation, goodness_of_fit
+    from grevy.runs import Run, run_experiment
+
+# Each public name, by the wing that it comes from.
+_NAMES = {
+    "archive": ("read_run",),
+    "config": ("RunConfig",),
+    "data": (
+        "Label", "Recording", "Split", "bin_spikes", "block_folds", "blocked_split", "circular",
+        "continuous", "discrete", "load", "make_recording", "random_split", "read_recording",
+        "segment_folds", "segment_split",
+    ),
+    "errors": ("GrevyError",),
+    "evaluation": ("consistency", "decode", "decode_folds", "evaluate", "null_test"),
+    "model": ("CEBRA", "Checkpoints", "Validation", "goodness_of_fit"),
+    "runs": ("Run", "run_experiment"),
+}  # fmt: skip
+_HOME = {name: wing for wing, names in _NAMES.items() for name in names}
 
 __all__ = [
     "CEBRA",
@@ -24,33 +55,31 @@ __all__ = [
     "GrevyError",
     "Label",
     "Recording",
+    "Run",
+    "RunConfig",
+    "Split",
     "Validation",
+    "bin_spikes",
+    "block_folds",
+    "blocked_split",
     "circular",
     "consistency",
     "continuous",
     "decode",
+    "decode_folds",
     "discrete",
+    "evaluate",
     "goodness_of_fit",
     "load",
+    "make_recording",
     "null_test",
+    "random_split",
+    "read_recording",
+    "read_run",
+    "run_experiment",
+    "segment_folds",
+    "segment_split",
 ]
-
-_HOME = {
-    "CEBRA": "estimator",
-    "Checkpoints": "checkpoint",
-    "GrevyError": "errors",
-    "Label": "recording",
-    "Recording": "recording",
-    "Validation": "validation",
-    "circular": "recording",
-    "consistency": "fit_quality",
-    "continuous": "recording",
-    "decode": "decoding",
-    "discrete": "recording",
-    "goodness_of_fit": "fit_quality",
-    "load": "catalog",
-    "null_test": "fit_quality",
-}
 
 
 def __getattr__(name: str) -> Any:

@@ -175,7 +175,7 @@ def run(
     }
     with _said_plainly():
         from grevy.config import FILE_ONLY, make_config, read_config
-        from grevy.experiment import run_experiment
+        from grevy.runs import run_experiment
 
         settings = read_config(config) if config else {}
         # Only the person at the keyboard can trust a file, not another file.
@@ -200,8 +200,8 @@ def run(
 
 
 def _report(done: Any, quiet: bool, as_json: bool) -> None:
-    from grevy.experiment import output_paths
-    from grevy.summary import describe_metrics
+    from grevy.report import describe_metrics
+    from grevy.runs import output_paths
 
     paths = output_paths(done.folder)
     if as_json:
@@ -222,12 +222,11 @@ def _report(done: Any, quiet: bool, as_json: bool) -> None:
 def datasets(imports: Imports = None, json_: Json = False) -> None:
     """List the data sets that are known by name."""
     with _said_plainly():
-        from grevy import catalog
+        from grevy.data import import_module, names
 
         for module in imports or ():
-            catalog.import_module(module)
-        names = catalog.names()
-        print(json.dumps(names, indent=2) if json_ else "\n".join(names))
+            import_module(module)
+        print(json.dumps(names(), indent=2) if json_ else "\n".join(names()))
 
 
 @app.command()
@@ -240,11 +239,11 @@ def models(
 ) -> None:
     """List the models: name, receptive field in steps, parameters."""
     with _said_plainly():
-        from grevy import catalog
-        from grevy.fitting import describe_models
+        from grevy.data import import_module
+        from grevy.model import describe_models
 
         for module in imports or ():
-            catalog.import_module(module)
+            import_module(module)
         rows = describe_models(neurons, num_hidden_units, output_dimension)
         if json_:
             print(json.dumps([row._asdict() for row in rows], indent=2))
@@ -270,10 +269,9 @@ def generate(
 ) -> None:
     """Make the synthetic data sets and write them where cebra finds them."""
     with _said_plainly():
-        from grevy import catalog
-        from grevy.synthetic import NOISES, write_all
+        from grevy.data import NOISES, cache_directories, write_all
 
-        folder = save_path or catalog.cache_directories()[0] / "synthetic"
+        folder = save_path or cache_directories()[0] / "synthetic"
         for path in write_all(noise or NOISES, folder, seed, length, neurons):
             print(path)
 
@@ -297,11 +295,11 @@ def verify(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
     """Write the page of a finished run again: report.html, and its figures."""
     with _said_plainly():
-        from grevy.archive import RunFolder, writing
+        from grevy.archive import RunFolder, guarded
         from grevy.report import write_report
 
         folder = RunFolder(run)
-        with writing(folder):
+        with guarded(folder):
             print(write_report(folder))
 
 
@@ -336,8 +334,8 @@ def evaluate(
 ) -> None:
     """Score what exists: a run again, or an embedding that anything else has made."""
     with _said_plainly():
-        from grevy.again import EvaluationRequest, evaluate_target
-        from grevy.summary import describe_metrics
+        from grevy.report import describe_metrics
+        from grevy.runs import EvaluationRequest, evaluate_target
 
         request = EvaluationRequest(
             target, data, neural, tuple(label or ()), segments, trust, holdout, split, gap, nulls,
@@ -363,7 +361,7 @@ def embed(
 ) -> None:
     """Embed a recording with a trained model."""
     with _said_plainly():
-        from grevy.experiment import embed_file
+        from grevy.runs import embed_file
 
         shape = embed_file(
             model, data, output, neural=neural, segments=segments, session=session,

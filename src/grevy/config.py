@@ -11,7 +11,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from grevy.data import SplitKind
 from grevy.errors import GrevyError, Problems, unknown
+from grevy.evaluation import FEWEST_NULLS
 
 # Settings that say where, not what: they do not enter the run's identity. What a data file holds
 # does, wherever it lies.
@@ -19,12 +21,6 @@ _INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
 
 # Settings that belong to a data file, not to a data set.
 FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
-
-
-SplitKind = Literal["blocks", "segments"]
-
-FEWEST_NULLS = 20
-"""The fewest nulls with which p can be below 0.05: 1 / (1 + 20); with 19 it would be 0.05."""
 
 
 class RunConfig(BaseModel):

@@ -18,12 +18,15 @@ import pytest
 import torch
 
 import grevy
+from grevy.data.labels import TAU, continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.engine.loop import batches
+from grevy.engine.sampling.drawing import draw
+from grevy.engine.sampling.plan import SamplingPlan
+from grevy.engine.sampling.preparation import make_sampler
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
-from grevy.recording import TAU, continuous, discrete, make_recording
-from grevy.sampling import SamplingPlan, draw, make_sampler
-from grevy.sessions import gather_recordings
-from grevy.training import batches
+from grevy.model.estimator import CEBRA
+from grevy.model.inputs import gather_recordings
 
 fault = pytest.mark.cebra_fault
 RNG = np.random.default_rng(0)
@@ -126,7 +129,7 @@ class TestRow2Interruption:
     def test_a_real_signal_in_another_process(self, tmp_path):
         code = (
             "import sys, numpy as np\n"
-            "from grevy.estimator import CEBRA\n"
+            "from grevy import CEBRA\n"
             "X = np.random.default_rng(0).normal(size=(300, 6))\n"
             "model = CEBRA(max_iterations=10**7, batch_size=16, device='cpu', seed=0)\n"
             "tell = lambda step, solver: print('going', flush=True) if step == 20 else None\n"
@@ -247,7 +250,7 @@ class TestRow5Offsets:
         assert wrong_share(found.numpy(), labels, queries) > 0.5
 
     def test_ours_finds_the_right_ones(self, offset):
-        from grevy.neighbours import build_index, nearest
+        from grevy.engine.sampling.neighbours import build_index, nearest
 
         labels, queries, offset = self.problem(offset)
         shifted, asked = labels + offset, queries + offset

@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.encoding import Encoder, Layout, receptive_field
-from grevy.layers import compile_network
-from grevy.recording import continuous, make_recording
-from grevy.sampling import SamplingPlan, make_sampler
-from grevy.training import Training, batches, run
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.engine.encoding.encoder import Encoder
+from grevy.engine.encoding.layout import Layout
+from grevy.engine.encoding.models import receptive_field
+from grevy.engine.layers.compilation import compile_network
+from grevy.engine.loop import batches, run
+from grevy.engine.sampling.plan import SamplingPlan
+from grevy.engine.sampling.preparation import make_sampler
+from grevy.engine.step import Training
 
 STEPS = 50
 LENGTH = 90

@@ -10,12 +10,12 @@ import scipy.io
 import scipy.stats
 
 import grevy
-from grevy.decoding import linear_map_r2
-from grevy.splits import Split
-from grevy.synthetic import generate
+from grevy.data.datasets.synthetic import generate
+from grevy.data.splits import Split
+from grevy.evaluation.baselines import linear_map_r2
 
 SEEDS = range(5)
-DATA = Path(os.environ.get("GREVY_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("GREVY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def synthetic():

@@ -19,11 +19,14 @@ from matplotlib.figure import Figure
 
 import grevy
 from grevy import archive, atomic
-from grevy.archive import RunFolder
+from grevy.archive import manifest as manifest_file
+from grevy.archive.folder import RunFolder
 from grevy.config import make_config
+from grevy.data.labels import continuous, discrete
+from grevy.data.recording import data_checksum, make_recording
 from grevy.errors import GrevyError
-from grevy.experiment import run_experiment, write_outcome
-from grevy.recording import continuous, data_checksum, discrete, make_recording
+from grevy.runs import environment
+from grevy.runs.experiment import run_experiment, write_outcome
 
 WRITTEN = {
     archive.CONFIG,
@@ -164,14 +167,17 @@ class TestContents:
         outcome(again, model, recording)
         ours, theirs = tree(again.root), tree(finished.root)
         differing = {name for name in ours if ours[name] != theirs[name]}
-        assert differing <= {archive.RESULTS, archive.MANIFEST}  # they hold the time of day
+        # They hold the time of day, or how long the run took.
+        assert differing <= {archive.RESULTS, archive.MANIFEST, archive.REPORT}
 
 
 class TestManifest:
     def test_it_tells_of_files_data_and_versions(self, finished, recording):
         manifest = archive.read_manifest(finished)
         assert set(manifest["files"]) == WRITTEN
-        assert manifest["files"][archive.MODEL] == archive.file_checksum(finished / archive.MODEL)
+        assert manifest["files"][archive.MODEL] == manifest_file.file_checksum(
+            finished / archive.MODEL
+        )
         (data,) = manifest["data"]
         assert data["time_steps"] == 80
         assert data["neurons"] == 4
@@ -189,7 +195,13 @@ class TestManifest:
         source = home / "data.npz"
         folder = archive.open_folder(tmp_path / "run")
         label = continuous(np.arange(5.0))
-        archive.seal(folder, [make_recording(np.eye(5), [label], source=str(source))], "id", None)
+        archive.seal(
+            folder,
+            [make_recording(np.eye(5), [label], source=str(source))],
+            "id",
+            None,
+            environment(),
+        )
         text = (folder / archive.MANIFEST).read_text()
         assert "grevyi" not in text
         assert "~/data.npz" in text
@@ -200,7 +212,13 @@ class TestManifest:
     def test_only_what_lies_in_the_home_folder_is_shortened(self, tmp_path, monkeypatch, home):
         monkeypatch.setenv("HOME", home)
         folder = archive.open_folder(tmp_path / "run")
-        archive.seal(folder, [make_recording(np.eye(5), source="/lab/alice/x.npz")], "id", None)
+        archive.seal(
+            folder,
+            [make_recording(np.eye(5), source="/lab/alice/x.npz")],
+            "id",
+            None,
+            environment(),
+        )
         assert '"/lab/alice/x.npz"' in (folder / archive.MANIFEST).read_text()
 
     def test_files_can_be_entered_and_taken_out_later(self, copy):
@@ -322,13 +340,13 @@ class TestVerify:
     def test_nothing_outside_the_folder_is_read(self, copy, monkeypatch, name):
         edit_manifest(copy, lambda manifest: manifest["files"].update({name: "0"}))
         root = copy.root.resolve()
-        checksum = archive.file_checksum
+        checksum = manifest_file.file_checksum
 
         def inside(path):
             assert path.resolve().is_relative_to(root)
             return checksum(path)
 
-        monkeypatch.setattr(archive, "file_checksum", inside)
+        monkeypatch.setattr(manifest_file, "file_checksum", inside)
         assert archive.verify(copy) == [f"{name}: outside the folder, not read"]
 
     def test_a_link_that_leads_outside_is_not_followed(self, copy, tmp_path):
@@ -465,7 +483,7 @@ class TestAFullDisk:
             monkeypatch.setattr(Path, where, method)
         with (
             pytest.raises(GrevyError, match=r"No space left on device.*intact") as caught,
-            archive.writing(folder),
+            archive.guarded(folder),
         ):
             outcome(folder, model, recording)
         monkeypatch.undo()
@@ -493,7 +511,7 @@ class TestAFullDisk:
             (disk / "filling").write_bytes(bytes(room - 1024 * kilobytes))
             with (
                 pytest.raises(GrevyError, match=r"cannot be written.*has room.*no manifest"),
-                archive.writing(folder),
+                archive.guarded(folder),
             ):
                 outcome(folder, model, recording)
             left = tree(folder.root)

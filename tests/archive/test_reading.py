@@ -10,11 +10,13 @@ import pytest
 
 from archived_runs import HOSTILE, made_labels, write_run
 from grevy import archive
-from grevy.archive import RunFolder
-from grevy.archived import read_run, write_decoded, write_labels
+from grevy.archive.folder import RunFolder
+from grevy.archive.reading import read_run
+from grevy.archive.writing import write_decoded, write_labels
+from grevy.data.labels import continuous, discrete
+from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
-from grevy.evaluation import Decoded
-from grevy.recording import continuous, discrete, make_recording
+from grevy.evaluation.scoring import Decoded
 
 NAMES = [
     "plain", HOSTILE, "../../etc/passwd", "a/b", "values_0", "about", "", "\N{GRINNING FACE}",

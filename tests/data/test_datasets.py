@@ -21,9 +21,9 @@ import requests
 import torch
 from cebra.datasets import hippocampus, monkey_reaching, synthetic_data
 
-from grevy import catalog, synthetic
-from grevy.catalog import downloads
-from grevy.catalog.downloads import Published, download
+from grevy.data import datasets
+from grevy.data.datasets import downloads, synthetic
+from grevy.data.datasets.downloads import Published, download
 from grevy.errors import GrevyError
 
 POISSON = "continuous-label-poisson"
@@ -86,17 +86,17 @@ def make_file(path, seed=0, length=50):
 
 
 def test_cache_directories_are_read_at_call_time(home, monkeypatch):
-    assert catalog.cache_directories() == [home / ".cebra"]
+    assert datasets.cache_directories() == [home / ".cebra"]
     monkeypatch.setenv("CEBRA_DATA_PATH", "/b")
-    assert catalog.cache_directories() == [Path("/b"), home / ".cebra"]
+    assert datasets.cache_directories() == [Path("/b"), home / ".cebra"]
     monkeypatch.setenv("CEBRA_DATADIR", "~/a")
-    assert catalog.cache_directories() == [home / "a", Path("/b"), home / ".cebra"]
+    assert datasets.cache_directories() == [home / "a", Path("/b"), home / ".cebra"]
     monkeypatch.setenv("CEBRA_DATADIR", "/b")
-    assert catalog.cache_directories() == [Path("/b"), home / ".cebra"]
+    assert datasets.cache_directories() == [Path("/b"), home / ".cebra"]
 
 
 def test_names():
-    found = catalog.names()
+    found = datasets.names()
     assert {"demo-mixed", POISSON, "rat-hippocampus-single", "area2-bump"} <= set(found)
     assert found == sorted(found)
     left_out = set(cebra.datasets.get_options()) - set(found)
@@ -108,7 +108,7 @@ def test_unknown_name():
     with pytest.raises(
         GrevyError, match=r"unknown data set 'demo-mxed'. Did you mean 'demo-mixed'"
     ):
-        catalog.load("demo-mxed")
+        datasets.load("demo-mxed")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_unknown_name():
     ],
 )
 def test_demo(name, neurons, labels):
-    sessions = catalog.load(name)
+    sessions = datasets.load(name)
     assert [session.n_neurons for session in sessions] == neurons
     for session in sessions:
         assert len(session) == 1000
@@ -137,22 +137,22 @@ def test_demo_leaves_the_generator_alone_and_repeats():
     torch.manual_seed(5)
     expected = torch.randn(3)
     torch.manual_seed(5)
-    first = catalog.load("demo-mixed")[0]
+    first = datasets.load("demo-mixed")[0]
     assert torch.equal(torch.randn(3), expected)
-    again = catalog.load("demo-mixed")[0]
+    again = datasets.load("demo-mixed")[0]
     np.testing.assert_array_equal(first.neural, again.neural)
     np.testing.assert_array_equal(first.labels[1].values, again.labels[1].values)
 
 
 def test_demo_is_the_same_in_another_process():
     code = (
-        "from grevy.catalog import load; import hashlib; "
+        "from grevy import load; import hashlib; "
         "print(hashlib.sha256(load('demo-mixed')[0].neural.tobytes()).hexdigest())"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
-    here = hashlib.sha256(catalog.load("demo-mixed")[0].neural.tobytes()).hexdigest()
+    here = hashlib.sha256(datasets.load("demo-mixed")[0].neural.tobytes()).hexdigest()
     assert done.stdout.split()[-1] == here
 
 
@@ -163,7 +163,7 @@ def test_cached_file_is_found(tmp_path, monkeypatch, variable):
     root = folder / ".cebra" if variable == "HOME" else folder
     made = make_file(root / FILE, seed=3)
     for name in (POISSON, "continuous-gaussian-mixture", "continuous-gaussian-mixture-poisson"):
-        (recording,) = catalog.load(name, offline=True)
+        (recording,) = datasets.load(name, offline=True)
         np.testing.assert_array_equal(recording.neural, made.x)
         np.testing.assert_allclose(recording.labels[0].values, made.u, rtol=1e-6)
         np.testing.assert_allclose(recording.latent, made.z, rtol=1e-6)
@@ -177,14 +177,14 @@ def test_published_checksum_is_recognised(home, monkeypatch):
     make_file(path)
     table = synthetic_data.synthetic_data_urls["continuous_label_poisson"]
     monkeypatch.setitem(table, "checksum", md5(path.read_bytes()))
-    (recording,) = catalog.load(POISSON, offline=True)
+    (recording,) = datasets.load(POISSON, offline=True)
     assert recording.source.endswith("(the published file)")
 
 
 @pytest.mark.parametrize("noise", synthetic.NOISES)
 def test_made_locally(home, noise):
     told = []
-    (recording,) = catalog.load(f"continuous-label-{noise}", offline=True, notify=told.append)
+    (recording,) = datasets.load(f"continuous-label-{noise}", offline=True, notify=told.append)
     assert recording.source == f"continuous-label-{noise}, made locally (seed 0)"
     assert len(told) == 1
     assert "made locally (seed 0)" in told[0]
@@ -196,7 +196,7 @@ def test_made_locally(home, noise):
 
 def test_cannot_be_made_locally():
     with pytest.raises(GrevyError, match=r"refractory_poisson\.jl is not on this computer"):
-        catalog.load("continuous-gaussian-mixture-refractory_poisson", offline=True)
+        datasets.load("continuous-gaussian-mixture-refractory_poisson", offline=True)
 
 
 def test_cached_payload_does_not_run(home, tmp_path):
@@ -215,7 +215,7 @@ def test_cached_payload_does_not_run(home, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         joblib.dump({"x": Payload()}, path)
         with pytest.raises(GrevyError, match="could run code"):
-            catalog.load(name, offline=True)
+            datasets.load(name, offline=True)
     assert not planted.exists()
 
 
@@ -224,7 +224,7 @@ def test_cached_file_without_its_keys(home, content):
     (home / ".cebra/synthetic").mkdir(parents=True)
     joblib.dump(content, home / ".cebra" / FILE)
     with pytest.raises(GrevyError, match="expected a dictionary with the keys x, z and u"):
-        catalog.load(POISSON, offline=True)
+        datasets.load(POISSON, offline=True)
 
 
 def test_truncated_cached_file(home):
@@ -232,19 +232,19 @@ def test_truncated_cached_file(home):
     make_file(path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(GrevyError, match="cannot be read as a joblib file"):
-        catalog.load(POISSON, offline=True)
+        datasets.load(POISSON, offline=True)
 
 
 def test_a_silent_server_is_not_waited_for(silent, monkeypatch):
     table = synthetic_data.synthetic_data_urls["continuous_label_poisson"]
     monkeypatch.setitem(table, "url", silent)
     told = []
-    (recording,) = catalog.load(POISSON, download_timeout=0.3, notify=told.append)
+    (recording,) = datasets.load(POISSON, download_timeout=0.3, notify=told.append)
     assert "made locally" in recording.source
     assert "did not answer within 0.3 s" in told[0] or "timed out" in told[0]
     monkeypatch.setitem(hippocampus.rat_dataset_urls["achilles"], "url", silent)
     with pytest.raises(GrevyError, match="fetching it failed"):
-        catalog.load("rat-hippocampus-single", download_timeout=0.3)
+        datasets.load("rat-hippocampus-single", download_timeout=0.3)
 
 
 @pytest.mark.cebra_fault
@@ -270,7 +270,7 @@ def test_plain_cebra_ignores_the_data_path(home, tmp_path, monkeypatch):
     monkeypatch.setenv("CEBRA_DATADIR", str(tmp_path / "late"))
     cebra.datasets.set_datapath(str(tmp_path / "late"))
     assert cebra.datasets.get_datapath() != str(tmp_path / "late")
-    assert str(tmp_path / "late" / FILE) in catalog.load(POISSON, offline=True)[0].source
+    assert str(tmp_path / "late" / FILE) in datasets.load(POISSON, offline=True)[0].source
 
 
 def test_a_server_that_drips_headers_is_not_waited_for(tmp_path):
@@ -328,7 +328,7 @@ def test_download_is_checked_kept_and_found_again(serve, home, tmp_path, monkeyp
     url = serve("a.jl.gz", packed)
     tables = synthetic_data.synthetic_data_urls
     monkeypatch.setitem(tables, "continuous_label_poisson", entry(url, content, packed))
-    (recording,) = catalog.load(POISSON)
+    (recording,) = datasets.load(POISSON)
     np.testing.assert_array_equal(recording.neural, made.x)
     assert recording.source.endswith("(the published file)")
     assert (home / ".cebra" / FILE).read_bytes() == content
@@ -336,7 +336,7 @@ def test_download_is_checked_kept_and_found_again(serve, home, tmp_path, monkeyp
     monkeypatch.setitem(
         tables, "continuous_label_poisson", entry("http://none.invalid", content, b"")
     )
-    np.testing.assert_array_equal(catalog.load(POISSON)[0].neural, made.x)
+    np.testing.assert_array_equal(datasets.load(POISSON)[0].neural, made.x)
 
 
 @pytest.mark.parametrize("wrong", ["gzipped_checksum", "checksum"])
@@ -346,7 +346,7 @@ def test_a_wrong_checksum_is_not_kept(serve, home, monkeypatch, wrong):
     published = {**entry(serve("a.gz", packed), content, packed), wrong: "0" * 32}
     monkeypatch.setitem(synthetic_data.synthetic_data_urls, "continuous_label_t", published)
     told = []
-    (recording,) = catalog.load("continuous-label-t", notify=told.append)
+    (recording,) = datasets.load("continuous-label-t", notify=told.append)
     assert "made locally" in recording.source
     assert "MD5" in told[0]
     assert not (home / ".cebra").exists()
@@ -356,7 +356,7 @@ def test_an_error_of_the_server(serve, monkeypatch):
     url = serve("there", b"") + "-not"
     monkeypatch.setitem(hippocampus.rat_dataset_urls, "achilles", entry(url, b"", b""))
     with pytest.raises(GrevyError, match=r"404.*Put the file at"):
-        catalog.load("rat-hippocampus-single")
+        datasets.load("rat-hippocampus-single")
 
 
 def test_download_without_packing_into_an_unwritable_place(serve, tmp_path):
@@ -391,7 +391,7 @@ def write_rats(home, names=("achilles", "buddy", "cicero", "gatsby")):
 )
 def test_rats(home, name):
     position = write_rats(home)
-    sessions = catalog.load(name, offline=True)
+    sessions = datasets.load(name, offline=True)
     assert len(sessions) == (4 if "multi" in name else 1)
     for session in sessions:
         where, direction = session.labels
@@ -405,7 +405,7 @@ def test_rats(home, name):
 
 def test_shuffled_rats_by_exact_name(home):
     position = write_rats(home)
-    (shuffled,) = catalog.load("rat-hippocampus-buddy-corrupt-7", offline=True)
+    (shuffled,) = datasets.load("rat-hippocampus-buddy-corrupt-7", offline=True)
     values = shuffled.labels[0].values[:, 0]
     assert not np.allclose(values, position[:, 0])
     np.testing.assert_allclose(np.sort(values), np.sort(position[:, 0]), rtol=1e-6)
@@ -417,7 +417,7 @@ def test_rats_are_downloaded(serve, home, tmp_path, monkeypatch):
     packed = gzip.compress(content)
     published = entry(serve("a.gz", packed), content, packed)
     monkeypatch.setitem(hippocampus.rat_dataset_urls, "achilles", published)
-    (recording,) = catalog.load("rat-hippocampus-single")
+    (recording,) = datasets.load("rat-hippocampus-single")
     assert recording.n_neurons == 5
     assert (home / ".cebra/rat_hippocampus/achilles.jl").read_bytes() == content
 
@@ -456,7 +456,7 @@ def write_reaching(home):
 def test_reaching(home, name, labels):
     write_reaching(home)
     told = []
-    (recording,) = catalog.load(name, offline=True, notify=told.append)
+    (recording,) = datasets.load(name, offline=True, notify=told.append)
     assert [label.name for label in recording.labels] == labels
     expected = np.column_stack([np.arange(0, 80, 10), np.arange(10, 90, 10)])
     np.testing.assert_array_equal(recording.segments, expected)
@@ -470,17 +470,17 @@ def test_reaching(home, name, labels):
 
 def test_missing_files_are_named(home):
     with pytest.raises(GrevyError, match=r"rat_hippocampus/cicero\.jl.*Put the file at"):
-        catalog.load("rat-hippocampus-single-cicero", offline=True)
+        datasets.load("rat-hippocampus-single-cicero", offline=True)
     with pytest.raises(GrevyError, match=r"active_all\.jl.*Put the file at"):
-        catalog.load("area2-bump-target-active", offline=True)
+        datasets.load("area2-bump-target-active", offline=True)
     with pytest.raises(GrevyError, match=r"needs the file .*testfeat\.pth"):
-        catalog.load("allen-movie1-ca-10-111", offline=True)
+        datasets.load("allen-movie1-ca-10-111", offline=True)
 
 
 def test_the_patched_functions_are_put_back():
     before = joblib.load, cebra.data.assets.download_file_with_progress_bar
     with pytest.raises(GrevyError):
-        catalog.load("area2-bump", offline=True)
+        datasets.load("area2-bump", offline=True)
     assert (joblib.load, cebra.data.assets.download_file_with_progress_bar) == before
 
 
@@ -548,27 +548,27 @@ def test_registered_by_the_user(tmp_path, serve, silent):
     text = USER_FILE.replace("{tag}", "t1").replace("{folder}", str(tmp_path / "far"))
     text = text.replace("{url}", serve("far", b"abc")).replace("{md5}", md5(b"abc"))
     (tmp_path / "mine.py").write_text(text)
-    module = catalog.import_module(str(tmp_path / "mine.py"))
-    assert catalog.import_module(str(tmp_path / "." / "mine.py")) is module
+    module = datasets.import_module(str(tmp_path / "mine.py"))
+    assert datasets.import_module(str(tmp_path / "." / "mine.py")) is module
     assert str(tmp_path) not in sys.path
-    assert {"mine-t1", "absent-t1"} <= set(catalog.names())
-    (mine,) = catalog.load("mine-t1")
+    assert {"mine-t1", "absent-t1"} <= set(datasets.names())
+    (mine,) = datasets.load("mine-t1")
     assert mine.neural.shape == (30, 3)
     assert [(label.name, label.kind) for label in mine.labels] == [
         ("continuous", "continuous"),
         ("discrete", "discrete"),
     ]
     np.testing.assert_array_equal(mine.segments, [[0, 10], [10, 30]])
-    assert [label.kind for label in catalog.load("absent-t1")[0].labels] == ["discrete"]
+    assert [label.kind for label in datasets.load("absent-t1")[0].labels] == ["discrete"]
     with pytest.raises(GrevyError, match=r"'broken-t1' could not be made: KeyError: 'sorry'"):
-        catalog.load("broken-t1")
+        datasets.load("broken-t1")
     with pytest.raises(GrevyError, match="no attribute 'neural'"):
-        catalog.load("empty-t1")
+        datasets.load("empty-t1")
     with pytest.raises(GrevyError, match="downloads are off"):
-        catalog.load("far-t1", offline=True)
-    assert len(catalog.load("far-t1")[0]) == 30
+        datasets.load("far-t1", offline=True)
+    assert len(datasets.load("far-t1")[0]) == 30
     assert (tmp_path / "far/far.bin").read_bytes() == b"abc"
-    assert len(catalog.load("far-t1", offline=True)[0]) == 30
+    assert len(datasets.load("far-t1", offline=True)[0]) == 30
 
 
 @pytest.mark.parametrize(
@@ -584,10 +584,10 @@ def test_registered_by_the_user(tmp_path, serve, silent):
 def test_import_of_a_broken_file(tmp_path, text, message):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(GrevyError, match=message):
-        catalog.import_module(str(tmp_path / "bad.py"))
+        datasets.import_module(str(tmp_path / "bad.py"))
     (tmp_path / "bad.py").write_text("x = 1\n")
     os.utime(tmp_path / "bad.py", (time.time() + 10,) * 2)
-    assert catalog.import_module(str(tmp_path / "bad.py")).x == 1
+    assert datasets.import_module(str(tmp_path / "bad.py")).x == 1
 
 
 def test_import_by_dotted_name(tmp_path, monkeypatch):
@@ -597,24 +597,24 @@ def test_import_by_dotted_name(tmp_path, monkeypatch):
     (package / "data.py").write_text("value = 7\n")
     (package / "broken.py").write_text("\nimport grevy_no_such_module\n")
     monkeypatch.chdir(tmp_path)
-    module = catalog.import_module("grevy_test_lab.data")
+    module = datasets.import_module("grevy_test_lab.data")
     assert module.value == 7
-    assert catalog.import_module("grevy_test_lab/data.py") is module
+    assert datasets.import_module("grevy_test_lab/data.py") is module
     with pytest.raises(GrevyError, match=r"no module .grevy_test_lab\.nothing"):
-        catalog.import_module("grevy_test_lab.nothing")
+        datasets.import_module("grevy_test_lab.nothing")
     with pytest.raises(GrevyError, match=r"no module .grevy_nowhere\.at\.all"):
-        catalog.import_module("grevy_nowhere.at.all")
+        datasets.import_module("grevy_nowhere.at.all")
     with pytest.raises(GrevyError, match=r"failed with ModuleNotFoundError.*broken\.py, line 2"):
-        catalog.import_module("grevy_test_lab.broken")
+        datasets.import_module("grevy_test_lab.broken")
     with pytest.raises(GrevyError, match=r"there is no file .*absent\.py"):
-        catalog.import_module("absent.py")
+        datasets.import_module("absent.py")
     for name in ("", "..", "a..b"):
         with pytest.raises(GrevyError):
-            catalog.import_module(name)
+            datasets.import_module(name)
 
 
 def test_published_tables_name_every_file_of_cebra():
-    from grevy.catalog.cache import published_files
+    from grevy.data.datasets.cache import published_files
 
     found = published_files()
     assert found[FILE].packed_md5

@@ -12,10 +12,12 @@ import pytest
 import scipy.io
 import torch
 
+from grevy.data.files.arrays import list_arrays, read_array
+from grevy.data.files.joblib_files import read_joblib
+from grevy.data.files.recordings import read_recording
 from grevy.errors import GrevyError
-from grevy.files import list_arrays, read_array, read_joblib, read_recording
 
-DATA = Path(os.environ.get("GREVY_TEST_DATA", Path(__file__).parents[1] / "../shared/data"))
+DATA = Path(os.environ.get("GREVY_TEST_DATA", Path(__file__).parents[2] / "../shared/data"))
 SUFFIXES = (".npy", ".npz", ".mat", ".v73.mat", ".h5", ".csv", ".tsv", ".parquet", ".jl")
 TABLES = (".csv", ".tsv", ".parquet")
 

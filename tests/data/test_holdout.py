@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grevy.data.holdout import cut_folds, cut_validation, hold_out, joined_splits
+from grevy.data.splits import blocked_split, training_segments
 from grevy.errors import GrevyError
-from grevy.holdout import cut_folds, cut_validation, hold_out, joined_splits
-from grevy.splits import blocked_split, training_segments
 
 
 def trials(count, length=20, start=0):

@@ -7,19 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from grevy.data.labels import TAU, Label, circular, continuous, discrete, make_label
+from grevy.data.recording import make_recording
+from grevy.data.segments import segments_from_identifiers, steps_inside
+from grevy.data.spikes import bin_spikes
 from grevy.errors import GrevyError, Problems, unknown
-from grevy.recording import (
-    TAU,
-    Label,
-    bin_spikes,
-    circular,
-    continuous,
-    discrete,
-    make_label,
-    make_recording,
-    segments_from_identifiers,
-    steps_inside,
-)
 
 NEURAL = np.arange(12, dtype=np.float32).reshape(6, 2)
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from grevy.errors import GrevyError
-from grevy.recording import segments_from_identifiers
-from grevy.splits import (
+from grevy.data.segments import segments_from_identifiers
+from grevy.data.splits import (
     block_folds,
     blocked_split,
     random_split,
@@ -17,6 +16,7 @@ from grevy.splits import (
     step_folds,
     training_segments,
 )
+from grevy.errors import GrevyError
 
 WHOLE = np.array([[0, 1000]])
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from grevy import synthetic
+from grevy.data.datasets import synthetic
 from grevy.errors import GrevyError
 
-SCRIPT = Path(__file__).parents[1] / "experiments" / "generate_synthetic_data.py"
+SCRIPT = Path(__file__).parents[2] / "experiments" / "generate_synthetic_data.py"
 
 
 def uncouple(values, layer):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from grevy.adam import Adam
+from grevy.engine.adam import Adam
 
 SETTINGS = [
     {},
@@ -76,7 +76,7 @@ def test_a_closure_is_refused():
 
 def test_the_compiler_stays_away():
     program = (
-        "import sys, torch\nfrom grevy.adam import Adam\n"
+        "import sys, torch\nfrom grevy.engine.adam import Adam\n"
         "p = torch.nn.Parameter(torch.ones(2))\no = Adam([p])\np.grad = torch.ones(2)\n"
         "o.step()\no.load_state_dict(o.state_dict())\n"
         "print([m for m in sys.modules if m in ('torch._dynamo', 'sympy')])\n"

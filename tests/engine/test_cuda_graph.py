@@ -10,10 +10,13 @@ import pytest
 import torch
 
 import grevy
-from grevy.capture import CudaGraph
-from grevy.fitting import fresh_state, make_training
-from grevy.recording import continuous, make_recording
-from grevy.training import WARM_UP, batches, can_be_captured, stepper
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.engine.cuda_graph import CudaGraph
+from grevy.engine.loop import batches
+from grevy.engine.step import WARM_UP, can_be_captured, stepper
+from grevy.model.assembly import make_training
+from grevy.model.states import fresh_state
 
 STEPS = 12
 SETTINGS = {

@@ -7,19 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.encoding import (
-    Encoder,
-    Layout,
-    choose_layout,
-    embed,
-    encode,
-    expected_cover,
-    is_convolutional,
-    pack,
-    receptive_field,
-)
-from grevy.kernels import kernels_for
-from grevy.layers import compile_network
+from grevy.engine.encoding.encoder import Encoder, encode, pack
+from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
+from grevy.engine.encoding.models import is_convolutional, receptive_field
+from grevy.engine.encoding.sequence import embed
+from grevy.engine.kernels.library import kernels_for
+from grevy.engine.layers.compilation import compile_network
 
 # Of the families that differ by a number in their name alone, a few members.
 FAMILIES = ("-clip-", "-v2-", "-resnet-")

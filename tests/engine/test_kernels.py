@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from grevy import infonce, kernels
-from grevy.adam import Adam
-from grevy.layers import compile_network
-from grevy.layers.base import Arena, Need
-from grevy.layers.fused import Fused, FusedNormalise, fuse, gather, reading, scatter
-from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
+from grevy.engine import kernels
+from grevy.engine import loss as infonce
+from grevy.engine.adam import Adam
+from grevy.engine.layers.base import Arena, Need
+from grevy.engine.layers.compilation import compile_network
+from grevy.engine.layers.fused import Fused, FusedNormalise, fuse, gather, reading, scatter
+from grevy.engine.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh
 
 HERE = torch.backends.cpu.get_cpu_capability()
 CAPABILITIES = {"AVX512": ["AVX512", "AVX2", "DEFAULT"], "AVX2": ["AVX2", "DEFAULT"]}.get(
@@ -328,7 +329,7 @@ def test_bits_do_not_depend_on_where_numbers_lie(library, shift):
 
 @built
 def test_what_was_built_from_other_sources_is_not_used(tmp_path, monkeypatch):
-    monkeypatch.setattr("grevy.kernels.library.fingerprint", lambda folder: 1)
+    monkeypatch.setattr("grevy.engine.kernels.library.fingerprint", lambda folder: 1)
     with pytest.warns(RuntimeWarning, match="built from other sources"):
         assert kernels.load.__wrapped__() is None
 
@@ -406,13 +407,13 @@ def test_a_parameter_may_move():
 
 
 TRAIN = """
-import numpy as np, grevy, grevy.kernels
+import numpy as np, grevy, grevy.engine.kernels
 rng = np.random.default_rng(0)
 neural, label = rng.poisson(1.0, (300, 12)), rng.normal(size=(300, 2))
 model = grevy.CEBRA(model_architecture="offset10-model", batch_size=64, max_iterations=20, seed=0,
                     output_dimension=3, time_offsets=5, device="cpu", verbose=False)
 embedding = model.fit(neural, label).transform(neural)
-print(grevy.kernels.instructions(), *map(repr, embedding.ravel().tolist()))
+print(grevy.engine.kernels.instructions(), *map(repr, embedding.ravel().tolist()))
 """
 
 

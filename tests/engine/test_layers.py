@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from grevy.layers import apply_network, compile_network
+from grevy.engine.layers.compilation import compile_network
+from grevy.engine.layers.network import apply_network
 
 UNITS = 6
 

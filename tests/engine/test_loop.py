@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.estimator import CEBRA
-from grevy.recording import continuous, make_recording
-from grevy.sampling import SamplingPlan, make_sampler
-from grevy.training import BLOCK, batches, chance_loss, interruptible, weights_seed
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.engine.interruption import interruptible
+from grevy.engine.loop import BLOCK, batches, weights_seed
+from grevy.engine.sampling.plan import SamplingPlan
+from grevy.engine.sampling.preparation import make_sampler
+from grevy.engine.step import chance_loss
+from grevy.model.estimator import CEBRA
 
 # Every way of drawing; run in a process of its own by `python -c`, so kept free of fixtures.
 RECIPES = """
 import hashlib, sys
 import numpy as np
 import grevy
-from grevy.estimator import CEBRA
+from grevy import CEBRA
 
 rng = np.random.default_rng(0)
 X, other = rng.normal(size=(150, 6)), rng.normal(size=(120, 4))

@@ -8,7 +8,7 @@ import cebra.models
 import pytest
 import torch
 
-from grevy.infonce import CHUNK_ELEMENTS, infonce
+from grevy.engine.loss import CHUNK_ELEMENTS, infonce
 
 CRITERIA = {
     ("cosine", False): cebra.models.FixedCosineInfoNCE,
@@ -145,7 +145,7 @@ def test_the_default_chunk_bounds_the_memory_and_keeps_the_result(monkeypatch):
     scale = torch.tensor(1.0, dtype=torch.float64)
     whole = infonce(*given, scale, "euclidean")
     assert CHUNK_ELEMENTS * 4 <= 2**25
-    monkeypatch.setattr("grevy.infonce.CHUNK_ELEMENTS", 60)
+    monkeypatch.setattr("grevy.engine.loss.CHUNK_ELEMENTS", 60)
     largest = []
     softmax = torch.softmax
     monkeypatch.setattr(
@@ -160,7 +160,7 @@ def test_the_default_chunk_bounds_the_memory_and_keeps_the_result(monkeypatch):
 def test_memory_does_not_grow_with_the_number_of_chunks():
     """A process of its own: 60 chunks of 8 MB each, twice."""
     program = (
-        "import resource, torch\nfrom grevy.infonce import infonce_gradient\n"
+        "import resource, torch\nfrom grevy.engine.loss import infonce_gradient\n"
         "x = torch.nn.functional.normalize(torch.randn(11000, 3))\nscale = torch.tensor(1.0)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "infonce_gradient(x[:400], x[:400], x, scale, 'cosine')\nbefore = peak()\n"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from grevy.engine.masks import KINDS, Mask, hide, make_masks
 from grevy.errors import GrevyError
-from grevy.masking import KINDS, Mask, hide, make_masks
 
 VALUES = {
     "RandomNeuronMask": 0.3,

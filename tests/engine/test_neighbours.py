@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from grevy.engine.kernels.library import load
+from grevy.engine.sampling.neighbours import build_index, nearest
 from grevy.errors import GrevyError
-from grevy.kernels import load
-from grevy.neighbours import build_index, nearest
 
 TAU = 2 * np.pi
 # Chance that a fair choice among ties fails a test here; the seeds are fixed beside.

@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, norm
 
+from grevy.data.joining import align_labels
+from grevy.data.labels import TAU, circular, continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.engine.sampling.drawing import draw
+from grevy.engine.sampling.plan import SamplingPlan
+from grevy.engine.sampling.preparation import fitting_positions, make_sampler
 from grevy.errors import GrevyError
-from grevy.recording import TAU, circular, continuous, discrete, make_recording
-from grevy.sampling import SamplingPlan, draw, fitting_positions, make_sampler
-from grevy.sessions import align_labels
 
 # Chance that a right sampler fails one of the frequency tests; all seeds are fixed.
 FALSE_ALARM = 1e-6

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from grevy.config import make_config
-from grevy.decoding import baselines, umap_components
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.data.splits import Split
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate
-from grevy.experiment import run_experiment
-from grevy.recording import continuous, make_recording
-from grevy.splits import Split
+from grevy.evaluation import baselines
+from grevy.evaluation.baselines import umap_components
+from grevy.evaluation.scoring import evaluate
+from grevy.runs.experiment import run_experiment
 
 SPLIT = Split(np.arange(150), np.arange(160, 200))
 

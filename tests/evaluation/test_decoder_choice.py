@@ -14,12 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
-from grevy.decoding import decode, decode_folds, knn, layout, logistic, prepare, ridge
-from grevy.decoding.checks import parts
-from grevy.decoding.layout import lay_out, thin
-from grevy.errors import GrevyError
-from grevy.recording import TAU, circular, continuous, discrete
-from grevy.splits import (
+from grevy.data.labels import TAU, circular, continuous, discrete
+from grevy.data.splits import (
     Split,
     block_folds,
     blocked_split,
@@ -27,6 +23,12 @@ from grevy.splits import (
     segment_folds,
     segment_split,
 )
+from grevy.errors import GrevyError
+from grevy.evaluation.checks import parts
+from grevy.evaluation.decoding import knn, layout, logistic, ridge
+from grevy.evaluation.decoding.decoder import decode, prepare
+from grevy.evaluation.decoding.folds import decode_folds
+from grevy.evaluation.decoding.layout import lay_out, thin
 
 T = 600
 WHOLE = np.array([[0, T]])

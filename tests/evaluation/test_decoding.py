@@ -21,20 +21,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from grevy.decoding import (
-    CircularScores,
-    ContinuousScores,
-    DiscreteScores,
-    angular_error,
-    circular_correlation,
-    decode,
-    linear_map_r2,
-    manual_scores,
-    principal_components,
-)
+from grevy.data.labels import TAU, Label, circular, continuous, discrete
+from grevy.data.splits import Split, blocked_split, random_split
 from grevy.errors import GrevyError
-from grevy.recording import TAU, Label, circular, continuous, discrete
-from grevy.splits import Split, blocked_split, random_split
+from grevy.evaluation.baselines import linear_map_r2, manual_scores, principal_components
+from grevy.evaluation.decoding.angles import angular_error, circular_correlation
+from grevy.evaluation.decoding.decoder import decode
+from grevy.evaluation.decoding.scores import CircularScores, ContinuousScores, DiscreteScores
 
 T = 400
 SPLIT = random_split(T, 0.25, 0)
@@ -565,7 +558,7 @@ def test_principal_components_are_scikit_learns(dimension, rng):
 def test_principal_components_of_many_parts_are_those_of_one(rng, monkeypatch):
     neural = rng.normal(size=(700, 5)).astype(np.float32)
     whole = principal_components(neural, np.arange(600), 2)
-    by_parts = "grevy.decoding.baselines.parts"
+    by_parts = "grevy.evaluation.baselines.parts"
     monkeypatch.setattr(by_parts, lambda index, width: np.array_split(index, 13))
     np.testing.assert_allclose(principal_components(neural, np.arange(600), 2), whole, atol=1e-6)
 

@@ -18,9 +18,11 @@ from sklearn.metrics import (
     r2_score,
 )
 
-from grevy.decoding import circular_correlation, decode
-from grevy.decoding import intervals as module
-from grevy.decoding.bootstrap import (
+from grevy.data.labels import TAU, circular, continuous, discrete
+from grevy.data.splits import Split
+from grevy.evaluation.decoding import intervals as module
+from grevy.evaluation.decoding.angles import circular_correlation
+from grevy.evaluation.decoding.bootstrap import (
     CORRELATION,
     ERROR,
     FRACTION,
@@ -31,9 +33,8 @@ from grevy.decoding.bootstrap import (
     cut_blocks,
     interval,
 )
-from grevy.decoding.intervals import intervals
-from grevy.recording import TAU, circular, continuous, discrete
-from grevy.splits import Split
+from grevy.evaluation.decoding.decoder import decode
+from grevy.evaluation.decoding.intervals import intervals
 
 
 def autoregressive(rng, length, memory, width=1):
@@ -334,7 +335,7 @@ def test_the_whole_pipelines_intervals_hold_what_they_promise():
 
     At a rate of 95 % fewer than 51 of 60 have a chance of 7 in 10 000.
     """
-    path = Path(__file__).parents[1] / "benchmarks" / "intervals.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "intervals.py"
     specification = importlib.util.spec_from_file_location("benchmark_of_intervals", path)
     benchmark = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = benchmark

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import binom
 
-from grevy.decoding import Prepared, decode
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.splits import Split, blocked_split, random_split
 from grevy.errors import GrevyError
-from grevy.fit_quality import UnmovableError, null_test
-from grevy.fit_quality.shifts import (
+from grevy.evaluation.decoding.decoder import Prepared, decode
+from grevy.evaluation.moves import (
     PERMUTED,
     ROTATED,
     SHIFTED,
+    UnmovableError,
     as_numbers,
     autocorrelation,
     memory,
@@ -24,8 +26,7 @@ from grevy.fit_quality.shifts import (
     shifted,
     spread_lags,
 )
-from grevy.recording import circular, continuous, discrete
-from grevy.splits import Split, blocked_split, random_split
+from grevy.evaluation.nulls import null_test
 
 
 def slow(rng, length, tau, columns=1):
@@ -508,7 +509,7 @@ def careless_trials(segments, order):
 )
 def test_a_careless_null_would_raise_many(make, replaced, careless, monkeypatch):
     """The simulations above are hard: labels in a random order fail them."""
-    monkeypatch.setattr(f"grevy.fit_quality.shifts.{replaced}", careless)
+    monkeypatch.setattr(f"grevy.evaluation.moves.{replaced}", careless)
     assert alarms(make, 24, at_random=True, decoder="knn") > binom.isf(1e-4, 24, 0.05)
 
 

@@ -10,19 +10,19 @@ import pytest
 from scipy.signal import lfilter
 from sklearn.neighbors import KNeighborsRegressor
 
-from grevy.decoding import decode, linear_map_r2, manual_scores, principal_components
+from grevy.data.joining import restricted
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.data.splits import Split, blocked_split, random_split
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
-from grevy.evaluation import (
-    consistency_metrics,
-    evaluate,
-    goodness_metrics,
-    goodness_of_fit,
-    restricted,
-)
-from grevy.fit_quality import consistency, heldout_goodness_of_fit, null_test
-from grevy.recording import circular, continuous, discrete, make_recording
-from grevy.splits import Split, blocked_split, random_split
+from grevy.evaluation.agreement import consistency
+from grevy.evaluation.baselines import linear_map_r2, manual_scores, principal_components
+from grevy.evaluation.decoding.decoder import decode
+from grevy.evaluation.metrics import consistency_metrics
+from grevy.evaluation.nulls import null_test
+from grevy.evaluation.scoring import evaluate
+from grevy.model.estimator import CEBRA
+from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
 
 T = 600
 GAP = 6
@@ -414,8 +414,8 @@ class TestNoLeak:
 
 def test_a_memory_map_is_never_copied_whole(tmp_path, monkeypatch):
     """What grows with T is a few times (T, D); what does not is made small here."""
-    monkeypatch.setattr("grevy.decoding.knn.MAX_REFERENCES", 500)
-    monkeypatch.setattr("grevy.decoding.layout.MAX_SAMPLE", 500)
+    monkeypatch.setattr("grevy.evaluation.decoding.knn.MAX_REFERENCES", 500)
+    monkeypatch.setattr("grevy.evaluation.decoding.layout.MAX_SAMPLE", 500)
     rng = np.random.default_rng(0)
     length, neurons = 40_000, 500
     neural = np.lib.format.open_memmap(tmp_path / "neural.npy", "w+", np.float32, (length, neurons))

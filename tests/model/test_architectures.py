@@ -6,19 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.engine.devices import resolve_device
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
-from grevy.fitting import (
-    check_one_row_for_each_step,
-    check_parameters,
-    fresh_state,
-    make_training,
-    resolve_device,
-    sampling_plan,
-    time_offsets,
-    usable_models,
-)
-from grevy.recording import circular, continuous, discrete, make_recording
+from grevy.model.architectures import check_one_row_for_each_step, usable_models
+from grevy.model.assembly import make_training
+from grevy.model.estimator import CEBRA
+from grevy.model.parameters import check_parameters, time_offsets
+from grevy.model.plan import sampling_plan
+from grevy.model.states import fresh_state
 
 RNG = np.random.default_rng(0)
 LINE = continuous(RNG.normal(size=(40, 2)), "line")

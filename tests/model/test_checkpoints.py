@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
+from grevy.model.checkpoints import Checkpoints
+from grevy.model.estimator import CEBRA
+from grevy.model.files import read_checkpoint, write_checkpoint
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 OPTIONS = {"max_iterations": 3, "batch_size": 8, "num_hidden_units": 4, "device": "cpu"}

@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grevy
-from grevy.checkpoint import Checkpoints
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
+from grevy.model.checkpoints import Checkpoints
+from grevy.model.estimator import CEBRA
 
 RNG = np.random.default_rng(0)
 X, X2 = (RNG.normal(size=shape).astype(np.float32) for shape in ((120, 6), (100, 4)))
@@ -317,7 +317,7 @@ def test_a_silent_stretch_is_transformed():
 def test_a_recording_is_transformed_within_its_segments():
     model = small(model_architecture="offset10-model").fit(X)
     runs = [[0, 60], [60, 120]]
-    recording = grevy.recording.make_recording(X, segments=runs)
+    recording = grevy.make_recording(X, segments=runs)
     expected = np.concatenate([model.transform(X[:60]), model.transform(X[60:])])
     np.testing.assert_allclose(model.transform(recording), expected, atol=1e-6)
     np.testing.assert_allclose(model.transform(X, segments=runs), expected, atol=1e-6)

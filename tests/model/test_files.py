@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from grevy import CEBRA
-from grevy.model_format import pack, unpack
+from grevy.model.files import pack, unpack
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 LINE = X[:, :1]

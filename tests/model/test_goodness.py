@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
-from grevy.fit_quality import consistency, goodness_of_fit, heldout_goodness_of_fit
-from grevy.recording import circular, continuous, discrete, make_recording
+from grevy.evaluation.agreement import consistency
+from grevy.model.estimator import CEBRA
+from grevy.model.goodness import goodness_of_fit, heldout_goodness_of_fit
 
 fault = pytest.mark.cebra_fault
 
@@ -121,7 +123,7 @@ class TestConsistencyOfRuns:
         rng = np.random.default_rng(6)
         embeddings = [curved(rng), curved(rng)]
         expected = consistency(embeddings).r2
-        monkeypatch.setattr("grevy.fit_quality.agreement._ROWS", 7)
+        monkeypatch.setattr("grevy.evaluation.agreement._ROWS", 7)
         np.testing.assert_allclose(consistency(embeddings).r2, expected, atol=1e-12)
 
 
@@ -324,7 +326,7 @@ TRAINED = {
 @pytest.fixture(autouse=True)
 def fewer_batches(monkeypatch):
     """A quarter of the usual ones, to be quick."""
-    monkeypatch.setattr("grevy.fit_quality.goodness.MAX_STEPS", 25)
+    monkeypatch.setattr("grevy.model.goodness.MAX_STEPS", 25)
 
 
 def labelled(neural, *labels, segments=None):
@@ -452,7 +454,7 @@ def test_telling_recordings_apart_is_no_goodness_of_fit():
 
 
 def test_a_large_whole_is_measured_in_parts(monkeypatch):
-    monkeypatch.setattr("grevy.fit_quality.goodness.SIMILARITIES", 10_000)
+    monkeypatch.setattr("grevy.model.goodness.SIMILARITIES", 10_000)
     model = CEBRA(**{**TRAINED, "batch_size": None, "max_iterations": 2}).fit(X[:2000], Y[:2000])
     found = heldout_goodness_of_fit(model, labelled(X[2000:], continuous(Y[2000:])))
     assert found.n_negatives == 100

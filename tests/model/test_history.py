@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from grevy import CEBRA, Checkpoints, GrevyError
-from grevy.bookkeeping import Saver, label_types
-from grevy.recording import continuous, discrete, make_recording
+from grevy.data.labels import continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.model.checkpoints import Saver
+from grevy.model.history import label_types
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype(np.float32)

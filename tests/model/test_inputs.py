@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from grevy.data.joining import align_labels
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
-from grevy.recording import circular, continuous, discrete, make_recording
-from grevy.sessions import align_labels, gather_recordings
+from grevy.model.inputs import gather_recordings
 
 RNG = np.random.default_rng(0)
 X, X2 = RNG.normal(size=(12, 3)), RNG.normal(size=(8, 5))

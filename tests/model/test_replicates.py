@@ -5,10 +5,12 @@ import pytest
 import torch
 
 import grevy
-from grevy.fitting import fresh_state, make_training
-from grevy.recording import continuous, make_recording
-from grevy.replicates import fit_replicates, run_together
-from grevy.training import DivergedError, run
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.engine.loop import DivergedError, run
+from grevy.model.assembly import make_training
+from grevy.model.replicates import fit_replicates, run_together
+from grevy.model.states import fresh_state
 
 SETTINGS = {
     "model_architecture": "offset5-model",

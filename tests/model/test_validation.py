@@ -6,7 +6,7 @@ import torch
 
 import grevy
 from grevy.errors import GrevyError
-from grevy.validation import has_stalled
+from grevy.model.validation import has_stalled
 
 TRAIN, APART = [[0, 300]], [[320, 400]]
 SETTINGS = {

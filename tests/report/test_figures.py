@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.text import Text
 
+from grevy.data.labels import TAU, Label, circular, continuous, discrete
 from grevy.errors import GrevyError
-from grevy.figures import embedding_figure
-from grevy.figures.colours import EIGHT, TWELVE, class_colours, cyclic_colours
-from grevy.recording import TAU, Label, circular, continuous, discrete
+from grevy.report.figures.colours import EIGHT, TWELVE, class_colours, cyclic_colours
+from grevy.report.figures.embedding import embedding_figure
 
 HISTORY = 5 + np.exp(-np.arange(300) / 50)
 
@@ -379,7 +379,7 @@ matplotlib.rcParams["text.usetex"] = True
 matplotlib.rcParams["font.size"] = 31
 matplotlib.rcParams["figure.constrained_layout.use"] = True
 before = matplotlib.rcParams.copy()
-from grevy.figures import embedding_figure
+from grevy.report import embedding_figure
 figure = embedding_figure(numpy.random.default_rng(0).normal(size=(50, 3)))
 assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before

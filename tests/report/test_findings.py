@@ -8,9 +8,10 @@ import pytest
 
 from archived_runs import HOSTILE, decoded_label, held_out, made_labels
 from grevy import archive
+from grevy.data.labels import continuous, discrete
 from grevy.errors import GrevyError
-from grevy.evaluation import Decoded
-from grevy.figures.findings import (
+from grevy.evaluation.scoring import Decoded
+from grevy.report.figures.findings import (
     MAX_ROWS,
     Evidence,
     confusion_figure,
@@ -19,9 +20,8 @@ from grevy.figures.findings import (
     evidence_figure,
     loss_figure,
 )
-from grevy.figures.heldout import class_bands
-from grevy.figures.scene import short
-from grevy.recording import continuous, discrete
+from grevy.report.figures.heldout import class_bands
+from grevy.report.words import short
 
 
 def decoded(names=None, length=300):

@@ -29,31 +29,31 @@ from archived_runs import (
     write_run,
 )  # fmt: skip
 from grevy import archive
-from grevy.archived import read_run
+from grevy.archive.reading import read_run
 from grevy.config import RunConfig, make_config
+from grevy.data.labels import circular, continuous, discrete, make_label
 from grevy.errors import GrevyError
-from grevy.evaluation import Decoded
-from grevy.figures.heldout import confusion, error_by_value, middle, stretches, unbroken
-from grevy.recording import circular, continuous, discrete, make_label
-from grevy.report import report_html, write_figures, write_report
-from grevy.report.decoded import decoded_charts
-from grevy.report.evidence import (
+from grevy.evaluation.scoring import Decoded
+from grevy.report.figures.heldout import confusion, error_by_value, middle, stretches, unbroken
+from grevy.report.files import write_figures, write_report
+from grevy.report.page.decoded import decoded_charts
+from grevy.report.page.evidence import (
     baseline_chart,
     chance_loss,
     folds_chart,
     loss_chart,
     null_chart,
 )
-from grevy.report.methods import bibtex, command, methods
-from grevy.report.packing import NOTHING, plain, quantised, script_json
-from grevy.report.page import score_table
+from grevy.report.page.methods import bibtex, command, methods
+from grevy.report.page.packing import NOTHING, plain, quantised, script_json
+from grevy.report.page.page import report_html, score_table
+from grevy.report.page.space import space_data
 from grevy.report.results import label_results
-from grevy.report.space import space_data
+from grevy.report.summary import describe_metrics
 from grevy.report.verdict import run_verdicts
-from grevy.report.wording import duration, listed, number, probability, score
-from grevy.summary import describe_metrics
+from grevy.report.words import duration, listed, number, probability, score
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Elements that have no end.
 VOID = {"meta", "input", "br", "link", "img", "hr"}
 
@@ -411,8 +411,8 @@ class TestSpace:
 
 def verdict_of(kind, **scores):
     metrics = {"scores": {"x": made_scores(kind, **scores)}}
-    from grevy.archive import RunFolder
-    from grevy.archived import ArchivedRun
+    from grevy.archive.folder import RunFolder
+    from grevy.archive.reading import ArchivedRun
 
     nothing = np.zeros((2, 1), np.float32)
     run = ArchivedRun(
@@ -589,11 +589,11 @@ class TestCharts:
         low, high = chart.layout["xaxis"]["range"]
         assert 0 < low < 24 < high
 
-    def test_chance_is_found_back_from_the_goodness_of_fit(self, run):
-        tail = run.history["loss"][-100:].mean()
-        assert chance_loss(run) == pytest.approx(tail + 2.5 * np.log(2))
+    def test_the_loss_stands_beside_chance(self, run):
         assert chance_loss(changed(run, chance_nats=6.0)) == 6.0
-        assert chance_loss(changed(run, goodness_of_fit_bits=None)) is None
+        assert chance_loss(run) is None
+        assert "chance is 6.00 nats" in loss_chart(changed(run, chance_nats=6.0)).caption
+        assert "chance" not in loss_chart(run).caption
 
 
 steps_of_time = hnp.arrays(
@@ -970,7 +970,7 @@ class TestMethods:
     def test_the_command_asks_for_the_same_run(self, settings, monkeypatch):
         import shlex
 
-        from grevy import cli, experiment
+        from grevy import cli, runs
 
         asked = []
 
@@ -978,7 +978,7 @@ class TestMethods:
             asked.append(config)
             raise GrevyError("enough")
 
-        monkeypatch.setattr(experiment, "run_experiment", note)
+        monkeypatch.setattr(runs, "run_experiment", note)
         config = make_config({**settings, "device": "cpu"})
         words = shlex.split(command(config.model_dump(mode="json")))
         assert words[:2] == ["grevy", "run"]

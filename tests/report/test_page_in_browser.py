@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from archived_runs import HOSTILE, made_labels, write_run
-from grevy.archived import read_run
-from grevy.recording import circular, discrete
-from grevy.report import report_html
+from grevy.archive.reading import read_run
+from grevy.data.labels import circular, discrete
+from grevy.report.page.page import report_html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (

@@ -7,22 +7,18 @@ import numpy as np
 import pytest
 
 import grevy
-from grevy.assessment import (
-    assess,
-    embed_recordings,
-    fold_splits,
-    holdout_split,
-    join_recordings,
-    settle_seed,
-    training_parts,
-)
-from grevy.checkpoint import Checkpoints
 from grevy.config import make_config
-from grevy.decoding import pool
+from grevy.data.joining import join_recordings
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
-from grevy.estimator import CEBRA
-from grevy.experiment import make_model, train
-from grevy.recording import circular, continuous, discrete, make_recording
+from grevy.evaluation.decoding.folds import pool
+from grevy.model.checkpoints import Checkpoints
+from grevy.model.estimator import CEBRA
+from grevy.runs.assessment import assess, embed_recordings
+from grevy.runs.experiment import train
+from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
+from grevy.runs.preparing import make_model
 
 SETTINGS = {
     "dataset": "arrays",
@@ -95,7 +91,7 @@ def test_seeds_are_compared_on_held_out_steps():
 
 def diverging_after(monkeypatch, allowed):
     """Let so many trainings go well; those after them diverge at the 5th step."""
-    from grevy.training import DivergedError, run
+    from grevy.engine.loop import DivergedError, run
 
     begun = []
 
@@ -106,7 +102,7 @@ def diverging_after(monkeypatch, allowed):
                 raise DivergedError(5, 0, training)
             yield record
 
-    for place in ("training", "replicates", "estimator.tasks"):
+    for place in ("engine.loop", "model.replicates", "model.fitting"):
         monkeypatch.setattr(f"grevy.{place}.run", watched)
 
 

@@ -10,22 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from grevy import archive, synthetic
+from grevy import archive
 from grevy.config import make_config, read_config
+from grevy.data import join_recordings
+from grevy.data.datasets import synthetic
+from grevy.data.labels import circular, continuous, discrete
+from grevy.data.recording import make_recording
+from grevy.data.splits import Split
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate
-from grevy.experiment import (
-    embed_recordings,
-    holdout_split,
-    join_recordings,
-    load_recordings,
-    make_model,
-    run_experiment,
-    train,
-)
-from grevy.recording import circular, continuous, discrete, make_recording
-from grevy.splits import Split
-from grevy.summary import describe_metrics
+from grevy.evaluation.scoring import evaluate
+from grevy.report.summary import describe_metrics
+from grevy.runs import embed_recordings, holdout_split
+from grevy.runs.experiment import run_experiment, train
+from grevy.runs.preparing import load_recordings, make_model
 
 SMALL = {
     "max_iterations": 3,
@@ -485,7 +482,8 @@ DEMOS = [
 
 SEVERAL_RUNS = """
 import sys
-from grevy import archive, cli, experiment
+from grevy import archive, cli
+from grevy.runs import experiment
 
 # Drawing takes most of a short run's time and decides nothing.
 experiment.draw = archive.write_figure = lambda *_: None

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from grevy import archive
-from grevy.again import EvaluationRequest, evaluate_target
-from grevy.archive import RunFolder
+from grevy.archive.folder import RunFolder
 from grevy.cli import app
 from grevy.config import make_config
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.data.segments import segments_from_identifiers
 from grevy.errors import GrevyError
-from grevy.experiment import run_experiment
-from grevy.recording import continuous, make_recording, segments_from_identifiers
-from grevy.summary import describe_metrics
+from grevy.report.summary import describe_metrics
+from grevy.runs.experiment import run_experiment
+from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +82,13 @@ def test_a_run_whose_data_have_changed_has_no_baselines(made, tmp_path, capsys):
 
 def test_umap_that_is_missing(made, monkeypatch, capsys):
     folder, _ = made
-    monkeypatch.setattr("grevy.decoding.baselines.find_spec", lambda name: None)
+    monkeypatch.setattr("grevy.evaluation.baselines.find_spec", lambda name: None)
     with pytest.raises(GrevyError, match="pip install"):
         evaluate_target(request(folder / "run", umap=True), print)
     real = make_config
-    monkeypatch.setattr("grevy.again.make_config", lambda given: real({**given, "umap": True}))
+    monkeypatch.setattr(
+        "grevy.runs.rescoring.make_config", lambda given: real({**given, "umap": True})
+    )
     metrics = evaluate_target(request(folder / "run", nulls=0), print)
     assert "no baseline of UMAP" in capsys.readouterr().out
     assert "umap" not in metrics["scores"]["place"]["blocked"]
@@ -265,8 +269,8 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
         "model_architecture": "offset1-model",
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("grevy.experiment.load_recordings", lambda *_: tuple(recordings))
-        patch.setattr("grevy.again.load_recordings", lambda *_: tuple(recordings))
+        patch.setattr("grevy.runs.experiment.load_recordings", lambda *_: tuple(recordings))
+        patch.setattr("grevy.runs.rescoring.load_recordings", lambda *_: tuple(recordings))
         done = run_experiment(make_config(settings), verbose=False)
         again = evaluate_target(request(tmp_path / "run", seed=2), print)
     assert again["scores"] == done.metrics["scores"]

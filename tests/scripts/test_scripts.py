@@ -17,11 +17,13 @@ import pytest
 
 import grevy
 from grevy import archive
-from grevy.experiment import Run
-from grevy.recording import continuous, make_recording, segments_from_identifiers
-from grevy.splits import segment_split
+from grevy.data.labels import continuous
+from grevy.data.recording import make_recording
+from grevy.data.segments import segments_from_identifiers
+from grevy.data.splits import segment_split
+from grevy.runs.experiment import Run
 
-SCRIPTS = Path(__file__).parents[1] / "experiments"
+SCRIPTS = Path(__file__).parents[2] / "experiments"
 
 # The manual, section 4, and what keeps a test short.
 COMMANDS = [
@@ -346,7 +348,7 @@ class TestQuickTest:
         model.fit(np.random.default_rng(0).normal(size=(20, 4))).save(folder / archive.MODEL)
         archive.write_bytes(folder / archive.CONFIG, b"{}")
         archive.write_array(folder / archive.EMBEDDING, np.ones((15000, 2), np.float32))
-        archive.seal(folder, [], "id", None)
+        archive.seal(folder, [], "id", None, {})
         return Run(folder, None, {"goodness_of_fit_bits": 4.0, "latent_r2": 0.9}, "")
 
     def outcome(self, quick_test, monkeypatch, run):

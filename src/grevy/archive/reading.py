@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from grevy import archive
-from grevy.archive import RunFolder
-from grevy.atomic import whole_file
+from grevy.archive.folder import CONFIG, DECODED, EMBEDDING, HISTORY, LABELS, METRICS, RunFolder
+from grevy.archive.manifest import read_manifest
 from grevy.config import read_config
+from grevy.data import Array, FloatArray, IntArray, Label
 from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
-from grevy.recording import Array, FloatArray, IntArray, Label, Recording
 
 # A larger JSON or CSV file is none of ours, and is not read into memory.
 TEXT_BYTES = 2**30
@@ -61,47 +60,6 @@ class ArchivedRun:
     history: dict[str, FloatArray]
 
 
-def write_labels(folder: RunFolder, recording: Recording) -> None:
-    """Write every label, the segments and the sampling rate, as ``embeddings/labels.npz``."""
-    about = {
-        "sampling_rate": recording.sampling_rate,
-        "labels": [
-            {
-                "name": label.name,
-                "kind": label.kind,
-                "period": label.period,
-                "classes": list(label.classes),
-            }
-            for label in recording.labels
-        ],
-    }
-    values = {f"values_{i}": label.values for i, label in enumerate(recording.labels)}
-    _write(folder / archive.LABELS, about, {"segments": recording.segments, **values})
-
-
-def write_decoded(folder: RunFolder, decoded: Mapping[str, Decoded]) -> None:
-    """Write what was decoded on held-out steps, as ``embeddings/decoded.npz``.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    decoded : mapping of str to Decoded
-        By the name of the label. May be empty.
-    """
-    arrays = {}
-    for i, each in enumerate(decoded.values()):
-        arrays[f"steps_{i}"] = np.asarray(each.steps, dtype=np.int64)
-        arrays[f"true_{i}"] = np.asarray(each.true)
-        arrays[f"decoded_{i}"] = np.asarray(each.decoded)
-    _write(folder / archive.DECODED, {"names": list(decoded)}, arrays)
-
-
-def _write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    with whole_file(path) as stream:
-        np.savez_compressed(stream, about=text, **arrays)  # type: ignore[arg-type]
-
-
 def read_run(folder: RunFolder) -> ArchivedRun:
     """Read a finished run back.
 
@@ -110,18 +68,18 @@ def read_run(folder: RunFolder) -> ArchivedRun:
     GrevyError
         If the folder holds no finished run, or one of its files is missing or damaged.
     """
-    manifest = archive.read_manifest(folder)
-    config = read_config(folder / archive.CONFIG)
-    metrics = _read_metrics(folder / archive.METRICS)
-    with _whole(folder / archive.EMBEDDING) as path:
+    manifest = read_manifest(folder)
+    config = read_config(folder / CONFIG)
+    metrics = _read_metrics(folder / METRICS)
+    with _whole(folder / EMBEDDING) as path:
         embedding = np.load(path, allow_pickle=False)
         if embedding.ndim != 2 or embedding.dtype.kind != "f":
             raise ValueError(f"{embedding.dtype} of shape {embedding.shape}")
-    labels, segments, rate = _read_labels(folder / archive.LABELS, len(embedding))
+    labels, segments, rate = _read_labels(folder / LABELS, len(embedding))
     return ArchivedRun(
         folder, config, metrics, manifest, embedding, labels, segments, rate,
-        decoded=_read_decoded(folder / archive.DECODED, labels),
-        history=_read_history(folder / archive.HISTORY),
+        decoded=_read_decoded(folder / DECODED, labels),
+        history=_read_history(folder / HISTORY),
     )  # fmt: skip
 
 

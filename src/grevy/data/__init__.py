@@ -1,40 +1,80 @@
-"""A recording and its labels: frozen, validated, time first.
+"""What was recorded: recordings, their labels and segments, and which steps train and test.
 
-Everything that trains, evaluates or draws takes these two objects and nothing looser, so that
-each later step can rely on finite numbers, matching lengths and a known kind of label.
+Frozen, validated, time first: everything that trains, evaluates or draws takes these objects and
+nothing looser, so that each later step can rely on finite numbers, matching lengths and a known
+kind of label. Files and data sets known by name become recordings here. numpy alone: no torch.
 """
 
-from grevy.recording.arrays import Array, FloatArray, IntArray
-from grevy.recording.labels import (
-    LARGEST,
-    TAU,
-    Kind,
-    Label,
-    circular,
-    continuous,
-    discrete,
-    make_label,
+from grevy.data.arrays import Array, Float64Array, FloatArray, IntArray
+from grevy.data.datasets.cache import cache_directories
+from grevy.data.datasets.loading import load, names
+from grevy.data.datasets.modules import import_module
+from grevy.data.datasets.synthetic import NOISES, generate, write_all
+from grevy.data.files.arrays import list_arrays, read_array
+from grevy.data.files.recordings import read_recording
+from grevy.data.holdout import cut_folds, cut_validation, hold_out
+from grevy.data.joining import align_labels, join_recordings, laid_out, restricted
+from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
+from grevy.data.recording import Recording, data_checksum, make_recording
+from grevy.data.segments import segments_from_identifiers, steps_inside
+from grevy.data.spikes import bin_spikes
+from grevy.data.splits import (
+    MIN_STEPS,
+    Split,
+    SplitKind,
+    block_folds,
+    blocked_split,
+    random_split,
+    segment_folds,
+    segment_split,
+    step_folds,
+    training_segments,
 )
-from grevy.recording.recordings import Recording, data_checksum, make_recording
-from grevy.recording.segments import segments_from_identifiers, steps_inside
-from grevy.recording.spikes import bin_spikes
 
 __all__ = [
     "LARGEST",
+    "MIN_STEPS",
+    "NOISES",
     "TAU",
     "Array",
+    "Float64Array",
     "FloatArray",
     "IntArray",
     "Kind",
     "Label",
     "Recording",
+    "Split",
+    "SplitKind",
+    "align_labels",
     "bin_spikes",
+    "block_folds",
+    "blocked_split",
+    "cache_directories",
     "circular",
     "continuous",
+    "cut_folds",
+    "cut_validation",
     "data_checksum",
     "discrete",
+    "generate",
+    "hold_out",
+    "import_module",
+    "join_recordings",
+    "laid_out",
+    "list_arrays",
+    "load",
     "make_label",
     "make_recording",
+    "names",
+    "random_split",
+    "read_array",
+    "read_recording",
+    "restricted",
+    "segment_folds",
+    "segment_split",
     "segments_from_identifiers",
+    "step_folds",
     "steps_inside",
+    "training_segments",
+    "write_all",
 ]

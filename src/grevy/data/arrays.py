@@ -8,3 +8,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int64]
+
+
+Float64Array = npt.NDArray[np.float64]

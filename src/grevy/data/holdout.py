@@ -5,10 +5,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from grevy.config import SplitKind
+from grevy.data.arrays import IntArray
+from grevy.data.segments import steps_inside
+from grevy.data.splits import (
+    Split,
+    SplitKind,
+    block_folds,
+    blocked_split,
+    segment_folds,
+    segment_split,
+)
 from grevy.errors import GrevyError
-from grevy.recording import IntArray, steps_inside
-from grevy.splits import Split, block_folds, blocked_split, segment_folds, segment_split
 
 # One less than the blocks held out, whose gaps then do not lie where these blocks would.
 _VALIDATION_BLOCKS = 4
@@ -25,8 +32,8 @@ def hold_out(
         Half-open runs [start, stop) of each recording, on the time axis on which the recordings
         lie end to end.
     kind : {"blocks", "segments"}
-        Blocks of time, see `grevy.splits.blocked_split`; or whole segments of every recording,
-        see `grevy.splits.segment_split`.
+        Blocks of time, see `grevy.blocked_split`; or whole segments of every recording,
+        see `grevy.segment_split`.
     holdout : float
         The fraction of the steps inside segments, between 0 and 1.
     gap : int

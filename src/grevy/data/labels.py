@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data.arrays import Array, FloatArray
 from grevy.errors import GrevyError
-from grevy.recording.arrays import Array, FloatArray
 
 Kind = Literal["continuous", "circular", "discrete"]
 TAU = 2 * np.pi

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data.arrays import FloatArray, IntArray
+from grevy.data.labels import Label
+from grevy.data.segments import checked_segments
 from grevy.errors import Problems
-from grevy.recording.arrays import FloatArray, IntArray
-from grevy.recording.labels import Label
-from grevy.recording.segments import checked_segments
 
 
 @dataclass(frozen=True, eq=False)

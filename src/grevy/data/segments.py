@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data.arrays import Array, IntArray
 from grevy.errors import Problems
-from grevy.recording.arrays import Array, IntArray
 
 
 def checked_segments(values: npt.ArrayLike | None, length: int, problems: Problems) -> IntArray:

@@ -11,12 +11,16 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data.arrays import IntArray
+from grevy.data.segments import steps_inside
 from grevy.errors import GrevyError, Problems
-from grevy.recording import IntArray, steps_inside
+
+SplitKind = Literal["blocks", "segments"]
 
 MIN_STEPS = 2
 """The fewest training steps, and the fewest test steps, that a score can be computed from."""

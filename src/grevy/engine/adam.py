@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grevy import kernels
+from grevy.engine import kernels
 
 
 class Adam(torch.optim.Adam):

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grevy.data import Array
 from grevy.errors import GrevyError, unknown
-from grevy.recording import Array
 
 
 def resolve_device(name: str) -> str:

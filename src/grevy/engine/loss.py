@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from grevy.kernels import InfoNCE, kernels_for, matrix, threads_for
+from grevy.engine.kernels.library import kernels_for, threads_for
+from grevy.engine.kernels.structures import InfoNCE, matrix
 
 Distance = Literal["cosine", "euclidean"]
 

@@ -1,22 +1,53 @@
-"""All that is said about an embedding: scores beside baselines and nulls, ready for JSON."""
+"""What an embedding is worth: arrays in, results out; knows no model.
 
+Decoders chosen inside the training, scores with intervals, baselines and labels moved in time
+beside them, and agreement between embeddings. Whoever made the embedding, it is scored the same.
+"""
+
+from grevy.evaluation.agreement import Consistency, consistency
+from grevy.evaluation.baselines import linear_map_r2, principal_components, require_umap
+from grevy.evaluation.checks import checked_embedding
+from grevy.evaluation.decoding.angles import angular_error
+from grevy.evaluation.decoding.decoder import DecoderName, Prepared, decode, prepare
+from grevy.evaluation.decoding.folds import Folded, decode_folds
+from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.result import Decoding
+from grevy.evaluation.decoding.scores import MAIN_SCORES, MAX_CONFUSED, STATISTICS, DiscreteScores
 from grevy.evaluation.folds import evaluate_folds
-from grevy.evaluation.heldout import goodness_metrics, restricted
-from grevy.evaluation.plain import consistency_metrics, fold_metrics, null_metrics
+from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
+from grevy.evaluation.moves import FEWEST_NULLS
+from grevy.evaluation.nulls import SEEN_LABEL, NullTest, null_test
 from grevy.evaluation.scoring import Decoded, Evaluation, evaluate
-from grevy.fit_quality import TAIL_FRACTION, TAIL_STEPS, goodness_of_fit
 
 __all__ = [
-    "TAIL_FRACTION",
-    "TAIL_STEPS",
+    "FEWEST_NULLS",
+    "MAIN_SCORES",
+    "MAX_CONFUSED",
+    "SEEN_LABEL",
+    "STATISTICS",
+    "Consistency",
     "Decoded",
+    "DecoderName",
+    "Decoding",
+    "DiscreteScores",
     "Evaluation",
+    "Folded",
+    "Metric",
+    "NullTest",
+    "Prepared",
+    "angular_error",
+    "checked_embedding",
+    "consistency",
     "consistency_metrics",
+    "decode",
+    "decode_folds",
     "evaluate",
     "evaluate_folds",
     "fold_metrics",
-    "goodness_metrics",
-    "goodness_of_fit",
+    "linear_map_r2",
     "null_metrics",
-    "restricted",
+    "null_test",
+    "prepare",
+    "principal_components",
+    "require_umap",
 ]

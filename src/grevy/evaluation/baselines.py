@@ -5,9 +5,9 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import check_rows, checked_embedding, parts
+from grevy.data import Array, FloatArray, IntArray
 from grevy.errors import GrevyError
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.evaluation.checks import check_rows, checked_embedding, parts
 
 # Fewer training steps than this have no neighbourhoods to speak of (UMAP takes 15 neighbours).
 MIN_UMAP = 20

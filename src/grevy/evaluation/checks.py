@@ -3,13 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from grevy.data import LARGEST, MIN_STEPS, Array, FloatArray, IntArray
 from grevy.errors import GrevyError
-from grevy.recording import LARGEST, Array, FloatArray, IntArray
-from grevy.splits import MIN_STEPS
-
-Float64Array = npt.NDArray[np.float64]
 
 
 def checked_embedding(values: Array, what: str = "embedding") -> FloatArray:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from grevy.decoding import Folded, Metric, Reading, pool, prepare
+from grevy.data import FloatArray, Recording, Split, steps_inside
+from grevy.evaluation.decoding.decoder import Reading, prepare
+from grevy.evaluation.decoding.folds import Folded, pool
+from grevy.evaluation.decoding.knn import Metric
 from grevy.evaluation.scoring import filled
-from grevy.recording import FloatArray, Recording, steps_inside
-from grevy.splits import Split
 
 
 def evaluate_folds(
@@ -25,7 +26,7 @@ def evaluate_folds(
     whole : Recording
         Labels and segments of T time steps.
     folds : sequence of K Split
-        Made by `grevy.holdout.cut_folds`; no step is tested twice.
+        Made by `grevy.data.cut_folds`; no step is tested twice.
     embed : callable
         Trains an encoder on a fold's training steps alone, and embeds all T steps: (T, D). One
         embedding is kept at a time.

@@ -3,9 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from grevy.decoding import Decoding, Folded
-from grevy.decoding.scores import MAIN_SCORES, DiscreteScores, Scores
-from grevy.fit_quality import Consistency, NullTest
+from grevy.evaluation.agreement import Consistency
+from grevy.evaluation.decoding.folds import Folded
+from grevy.evaluation.decoding.result import Decoding
+from grevy.evaluation.decoding.scores import MAIN_SCORES, DiscreteScores, Scores
+from grevy.evaluation.nulls import NullTest
 
 
 def plain_scores(scores: Scores) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grevy.config import FEWEST_NULLS
+from grevy.data import Array, Float64Array, IntArray, Label
 from grevy.errors import GrevyError
-from grevy.recording import Array, IntArray, Label
 
 Moved = npt.NDArray[np.int64]
-Float64Array = npt.NDArray[np.float64]
+
+FEWEST_NULLS = 20
+"""The fewest nulls with which p can be below 0.05: 1 / (1 + 20); with 19 it would be 0.05."""
 
 SHIFTED = "shifted within segments"
 PERMUTED = "whole segments permuted"
@@ -89,7 +90,7 @@ def plan_moves(
     n : int
         Moves wanted. Fewer are made if there are not as many distinct ones.
     min_lag : int or None
-        See `grevy.fit_quality.null_test`.
+        See `grevy.null_test`.
     gap : int
         Steps over which embedding and label are tied by construction.
     rng : numpy.random.Generator

@@ -6,15 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from grevy.config import FEWEST_NULLS
-from grevy.decoding import Prepared, prepare
-from grevy.decoding.decoder import DecoderName
-from grevy.decoding.knn import Metric
-from grevy.decoding.scores import STATISTICS
+from grevy.data import Array, FloatArray, IntArray, Label, Split, make_label, steps_inside
 from grevy.errors import GrevyError
-from grevy.fit_quality.shifts import PERMUTED, SHIFTED, Moves, plan_moves
-from grevy.recording import Array, FloatArray, IntArray, Label, make_label, steps_inside
-from grevy.splits import Split
+from grevy.evaluation.decoding.decoder import DecoderName, Prepared, prepare
+from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.scores import STATISTICS
+from grevy.evaluation.moves import FEWEST_NULLS, PERMUTED, SHIFTED, Moves, plan_moves
 
 # A label that needs more than this part of its segment (or of all segments, where these rotate) to
 # forget itself is too slow: 95 of 100 random walks do, and 1 of 100 Ornstein-Uhlenbeck processes
@@ -118,15 +115,15 @@ def null_test(
       a random order would destroy that, and false alarms would rise.
 
     The label's memory is the lag at which its autocorrelation falls below 1/e; see
-    `grevy.fit_quality.shifts.memory`.
+    `grevy.evaluation.moves.memory`.
 
     Parameters
     ----------
     embedding : array_like of shape (T, D)
     label : Label or array_like
-        Of length T. An angle has to come as a `Label` (see `grevy.recording.circular`).
+        Of length T. An angle has to come as a `Label` (see `grevy.circular`).
     split : Split, optional
-        By default blocks of time are held out, see `grevy.splits.blocked_split`.
+        By default blocks of time are held out, see `grevy.blocked_split`.
     segments : array_like of shape (S, 2), optional
         Half-open runs [start, stop), sorted and disjoint; training and test lie inside them. By
         default all is one.
@@ -143,7 +140,7 @@ def null_test(
         In steps: the receptive field plus the longest time offset. Kept between training and test
         inside the training too, where the decoder is chosen.
     decoder, metric
-        See `grevy.decoding.decode`.
+        See `grevy.decode`.
     retrain : callable, optional
         Trains the encoder on a moved label (with the same settings, on the same training steps)
         and returns the embedding (T, D). By default the embedding stays as it is. An encoder that

@@ -6,25 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from grevy.decoding import (
-    Decoding,
-    Prepared,
-    checked_embedding,
+from grevy.data import (
+    TAU,
+    Array,
+    FloatArray,
+    IntArray,
+    Label,
+    Recording,
+    Split,
+    random_split,
+    steps_inside,
+)
+from grevy.errors import GrevyError, Problems
+from grevy.evaluation.baselines import (
     linear_map_r2,
     manual_scores,
-    prepare,
     principal_components,
     umap_components,
 )
-from grevy.decoding.knn import Metric
-from grevy.decoding.scores import score
-from grevy.errors import GrevyError, Problems
-from grevy.evaluation.plain import decoding_metrics, null_metrics, plain_scores
-from grevy.fit_quality import UnmovableError
-from grevy.fit_quality.null import null_of_prepared
-from grevy.fit_quality.shifts import as_numbers, autocorrelation
-from grevy.recording import TAU, Array, FloatArray, IntArray, Label, Recording, steps_inside
-from grevy.splits import Split, random_split
+from grevy.evaluation.checks import checked_embedding
+from grevy.evaluation.decoding.decoder import Prepared, prepare
+from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.result import Decoding
+from grevy.evaluation.decoding.scores import score
+from grevy.evaluation.metrics import decoding_metrics, null_metrics, plain_scores
+from grevy.evaluation.moves import UnmovableError, as_numbers, autocorrelation
+from grevy.evaluation.nulls import null_of_prepared
 
 # The manual's random split.
 RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
@@ -64,7 +71,7 @@ class Evaluation:
           out ``blocked``, with ``embedding``, ``pca``, ``raw``, ``umap`` (where neural data was
           given and, for the last, it was asked for) and ``chance``, each with its scores, the
           ``decoder`` and (but for chance) ``intervals``; ``null``, as in
-          `grevy.fit_quality.NullTest`, with ``trained_on_label``;
+          `grevy.evaluation.NullTest`, with ``trained_on_label``;
         - ``leaky``: for each label, whether the random split leaks;
         - ``holdout``, if steps were held out: ``split`` (blocks or segments), ``train_steps``,
           ``test_steps`` and, of segments, ``test_segments``;
@@ -125,7 +132,7 @@ def evaluate(
         say so, for on a fixed embedding they do not undo it.
     retrain : callable, optional
         Trains the encoder on a moved label and returns the embedding (T, D); see
-        `grevy.fit_quality.null_test`.
+        `grevy.null_test`.
 
     Returns
     -------

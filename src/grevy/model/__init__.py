@@ -1,43 +1,34 @@
-"""From an estimator's parameters and recordings to a `Training`, every mistake named first."""
+"""`grevy.CEBRA`: the estimator made, fitted, applied and kept."""
 
-from grevy.fitting.assembly import make_training
-from grevy.fitting.devices import resolve_device
-from grevy.fitting.models import (
-    ModelDescription,
+from grevy.model.architectures import (
     check_one_row_for_each_step,
     describe_models,
     model_receptive_field,
-    subsamples,
     usable_models,
 )
-from grevy.fitting.parameters import DTYPES, check_parameters, time_offsets
-from grevy.fitting.plan import sampling_plan
-from grevy.fitting.states import (
-    ModelState,
-    adapted_state,
-    continued_state,
-    fresh_state,
-    taken_over,
-    without_fused,
-)
+from grevy.model.checkpoints import Checkpoints
+from grevy.model.estimator import CEBRA
+from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
+from grevy.model.inputs import gather_recordings
+from grevy.model.parameters import check_parameters, time_offsets
+from grevy.model.plan import sampling_plan
+from grevy.model.replicates import fit_replicates
+from grevy.model.validation import Validation
 
 __all__ = [
-    "DTYPES",
-    "ModelDescription",
-    "ModelState",
-    "adapted_state",
+    "CEBRA",
+    "Checkpoints",
+    "Validation",
     "check_one_row_for_each_step",
     "check_parameters",
-    "continued_state",
     "describe_models",
-    "fresh_state",
-    "make_training",
+    "fit_replicates",
+    "gather_recordings",
+    "goodness_metrics",
+    "goodness_of_fit",
+    "heldout_goodness_of_fit",
     "model_receptive_field",
-    "resolve_device",
     "sampling_plan",
-    "subsamples",
-    "taken_over",
     "time_offsets",
     "usable_models",
-    "without_fused",
 ]

@@ -6,7 +6,7 @@ import cebra.models
 import torch
 from torch import nn
 
-from grevy.encoding import receptive_field
+from grevy.engine import receptive_field
 from grevy.errors import GrevyError
 
 

@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from grevy.encoding import Encoder, choose_layout, receptive_field
+from grevy.data import Recording
+from grevy.engine import (
+    Encoder,
+    Training,
+    choose_layout,
+    compile_network,
+    make_masks,
+    make_sampler,
+    on_device,
+    receptive_field,
+)
 from grevy.errors import GrevyError
-from grevy.fitting.devices import on_device
-from grevy.fitting.parameters import DTYPES
-from grevy.fitting.plan import sampling_plan
-from grevy.fitting.states import ModelState
-from grevy.layers import compile_network
-from grevy.masking import make_masks
-from grevy.recording import Recording
-from grevy.sampling import make_sampler
-from grevy.training import Training
+from grevy.model.parameters import DTYPES
+from grevy.model.plan import sampling_plan
+from grevy.model.states import ModelState
 
 
 def make_training(estimator: Any, state: ModelState, recordings: Sequence[Recording]) -> Training:

@@ -1,19 +1,14 @@
 """Model files in `cebra`'s format: read without running anybody's code, kept during training."""
 
-import io
-import pickle
+import time
 import warnings
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from grevy.atomic import whole_file
+from grevy.engine import resolve_device
 from grevy.errors import GrevyError
+from grevy.model.parameters import time_offsets
 
 
 @dataclass(frozen=True)
@@ -77,77 +72,86 @@ class Checkpoints:
             self.folder.rmdir()
 
 
-def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint, whole or not at all.
-
-    Raises
-    ------
-    WriteError
-        If the place cannot be written to.
-    """
-    # torch hides what the disk says behind an error of its own, so it writes to memory.
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    with whole_file(path) as stream:
-        stream.write(buffer.getbuffer())
+# Parameters in which a training may differ from the one that it goes on with.
+_FREE = frozenset({"device", "verbose", "max_iterations", "max_adapt_iterations"})
 
 
-def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
-    """Read a checkpoint of `cebra` or of Grevy.
+class Saver:
+    """Writes and finds the checkpoints of one training.
 
     Parameters
     ----------
-    path : Path
-    device : str or None
-        Where its tensors go; where they were if None.
-    trust : bool
-        Allow pickled code to run. Only for files from people you trust.
-
-    Raises
-    ------
-    GrevyError
-        If the file is missing, unreadable, no checkpoint, or holds pickled code without `trust`.
+    checkpoints : Checkpoints
+    data_checksum : str
+        Of the data trained on.
+    resume : bool
+        Keep what an earlier training left there; else it goes once the first one is written.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise GrevyError(f"model file {path} {what}. Give the path of a .pt file.")
-    try:
-        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
-            # torch wonders at the protocol of a pickle before it refuses it; one message is enough.
-            warnings.filterwarnings("ignore", "Detected pickle protocol")
-            return torch.load(path, map_location=device, weights_only=not trust)
-    except PermissionError as error:
-        raise GrevyError(f"model file {path} cannot be read: {error.strerror}.") from error
-    except pickle.UnpicklingError as error:
-        if trust or not _is_archive(path):
-            raise _broken(path, error) from error
-        raise GrevyError(
-            f"model file {path} holds pickled Python objects, which can run any code when opened. "
-            f"If you trust whoever made it, open it with trust (--trust on the command line, "
-            f"weights_only=False in Python)."
-        ) from error
-    except Exception as error:  # damaged bytes may break torch's reader anywhere, in any way
-        raise _broken(path, error) from error
+
+    def __init__(self, checkpoints: Checkpoints, data_checksum: str, resume: bool) -> None:
+        self.checkpoints = checkpoints
+        self.data_checksum = data_checksum
+        self._written = time.monotonic()
+        self._goes_on = resume
+
+    def is_due(self, done: int) -> bool:
+        """Tell whether one is to be written after `done` steps."""
+        steps, minutes = self.checkpoints.steps, self.checkpoints.minutes
+        by_steps = steps is not None and done % steps == 0
+        return by_steps or (
+            minutes is not None and time.monotonic() - self._written >= 60 * minutes
+        )
+
+    def save(self, estimator: Any) -> None:
+        """Write one."""
+        if not self._goes_on:  # what is left of a training that is now started over
+            self.checkpoints.prune(keep=0)
+            self._goes_on = True
+        estimator.save(self.checkpoints.path(estimator.n_steps_))
+        self.checkpoints.prune()
+        self._written = time.monotonic()
+
+    def save_last(self, estimator: Any) -> None:
+        """Save as the training ends, for whatever reason: a failure must not hide the reason."""
+        try:
+            self.save(estimator)
+        except GrevyError as error:
+            warnings.warn(f"no checkpoint could be kept: {error}", stacklevel=2)
+
+    def newest(self, estimator: Any) -> Any:
+        """Load the newest whole checkpoint, if there is one.
+
+        Raises
+        ------
+        GrevyError
+            If it is of another training than the one that `estimator` is about to do, or beyond it.
+        """
+        for path in self.checkpoints.newest():
+            try:
+                loaded = type(estimator).load(path, map_location=resolve_device(estimator.device))
+            except GrevyError:
+                continue  # cut off while it was written elsewhere, or damaged: take the one before
+            other = _differing(estimator, loaded)
+            if other or loaded.data_checksum_ != self.data_checksum:
+                what = ", ".join(other) or "the data"
+                raise GrevyError(
+                    f"the checkpoint {path} is of another training: it differs in {what}. Resume "
+                    f"with the same settings and data, or start without resume."
+                )
+            if loaded.n_steps_ > estimator.max_iterations:
+                raise GrevyError(
+                    f"the checkpoint {path} has {loaded.n_steps_} steps already, more than "
+                    f"max_iterations={estimator.max_iterations}. Ask for as many or more, or start "
+                    f"without resume."
+                )
+            return loaded
+        return None
 
 
-def _is_archive(path: Path) -> bool:
-    """Tell a torch archive or an old-style pickle from plain garbage."""
-    with path.open("rb") as stream:
-        return zipfile.is_zipfile(path) or stream.read(1) == b"\x80"
-
-
-def _broken(path: Path, error: Exception) -> GrevyError:
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
-    return GrevyError(
-        f"{path} is no complete model file ({reason}). It may be truncated or something else; "
-        f"copy or train it again."
-    )
-
-
-def _harmless() -> list[type | Callable[..., Any] | tuple[Any, str]]:
-    """List what a checkpoint may hold beside tensors: plain data of numpy and `cebra`."""
-    from cebra.integrations.sklearn.cebra import CEBRA_LOAD_SAFE_GLOBALS
-
-    dtypes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if name.endswith("DType")]
-    scalar = np.float64(0).__reduce__()[0]
-    return [*CEBRA_LOAD_SAFE_GLOBALS, *dtypes, scalar]
+def _differing(estimator: Any, loaded: Any) -> list[str]:
+    """List the parameters that matter and are not the same."""
+    mine, theirs = estimator.get_params(), loaded.get_params()
+    for parameters in (mine, theirs):  # one offset alone, a list and an array are all the same
+        parameters["time_offsets"] = time_offsets(parameters["time_offsets"])
+    free = _FREE | ({"seed"} if estimator.seed is None else set())
+    return [name for name in mine if name not in free and mine[name] != theirs[name]]

@@ -16,15 +16,14 @@ import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from grevy.bookkeeping import Callback, Hook
-from grevy.checkpoint import Checkpoints, read_checkpoint, write_checkpoint
+from grevy.engine import PriorKind
 from grevy.errors import GrevyError, unknown
-from grevy.estimator.tasks import task_of_fit, task_of_partial_fit, train
-from grevy.estimator.transforming import transform
-from grevy.fitting import check_parameters
-from grevy.model_format import pack, unpack
-from grevy.sampling import PriorKind
-from grevy.validation import Validation
+from grevy.model.checkpoints import Checkpoints
+from grevy.model.files import pack, read_checkpoint, unpack, write_checkpoint
+from grevy.model.fitting import Callback, Hook, task_of_fit, task_of_partial_fit, train
+from grevy.model.parameters import check_parameters
+from grevy.model.transforming import transform
+from grevy.model.validation import Validation
 
 __all__ = ["CEBRA"]
 
@@ -54,7 +53,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     criterion : {"infonce"}
     distance : {"cosine", "euclidean"}
     conditional : {"time", "time_delta", "delta_normal"}, optional
-        How positives follow from references; see `grevy.sampling.SamplingPlan`. By default
+        How positives follow from references; see `grevy.engine.SamplingPlan`. By default
         ``"time"`` without labels, ``"time_delta"`` with continuous or circular ones, and the same
         class with discrete ones alone (where ``"time_delta"`` means that too: a class has no
         nearness).
@@ -87,7 +86,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     optimizer_kwargs : tuple of pairs
         For `torch.optim.Adam`.
     masking_kwargs : tuple of pairs, optional
-        See `grevy.masking.make_masks`.
+        See `grevy.engine.make_masks`.
     seed : int, optional
         At least 0. A fresh one is drawn, and kept in ``seed_``, if not given.
     prior : {"empirical", "uniform"}, optional

@@ -1,18 +1,25 @@
 """What Grevy adds to the contents of `cebra`'s model files, and how they are taken up again."""
 
+import io
+import pickle
 import secrets
 import warnings
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cebra.models
 import numpy as np
+import torch
 from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 
-from grevy import __version__ as grevy_version
+from grevy.atomic import whole_file
+from grevy.engine import chance_loss, resolve_device
 from grevy.errors import GrevyError, unknown
-from grevy.fitting import resolve_device, taken_over, without_fused
-from grevy.training import chance_loss
+from grevy.model.states import taken_over, without_fused
+from grevy.version import __version__ as grevy_version
 
 # Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a file.
 _OWN_PARAMETERS = ("seed", "prior", "num_negatives", "precision")
@@ -102,3 +109,79 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
     plain.solver_.n_features = plain.n_features_
     plain.solver_.optimizer = taken_over(plain.solver_.optimizer)
     return Saved({**contents["args"], **own["args"]}, {**fitted, **defaults, **own["state"]})
+
+
+def write_checkpoint(contents: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises
+    ------
+    WriteError
+        If the place cannot be written to.
+    """
+    # torch hides what the disk says behind an error of its own, so it writes to memory.
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    with whole_file(path) as stream:
+        stream.write(buffer.getbuffer())
+
+
+def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
+    """Read a checkpoint of `cebra` or of Grevy.
+
+    Parameters
+    ----------
+    path : Path
+    device : str or None
+        Where its tensors go; where they were if None.
+    trust : bool
+        Allow pickled code to run. Only for files from people you trust.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing, unreadable, no checkpoint, or holds pickled code without `trust`.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise GrevyError(f"model file {path} {what}. Give the path of a .pt file.")
+    try:
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+            # torch wonders at the protocol of a pickle before it refuses it; one message is enough.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(path, map_location=device, weights_only=not trust)
+    except PermissionError as error:
+        raise GrevyError(f"model file {path} cannot be read: {error.strerror}.") from error
+    except pickle.UnpicklingError as error:
+        if trust or not _is_archive(path):
+            raise _broken(path, error) from error
+        raise GrevyError(
+            f"model file {path} holds pickled Python objects, which can run any code when opened. "
+            f"If you trust whoever made it, open it with trust (--trust on the command line, "
+            f"weights_only=False in Python)."
+        ) from error
+    except Exception as error:  # damaged bytes may break torch's reader anywhere, in any way
+        raise _broken(path, error) from error
+
+
+def _is_archive(path: Path) -> bool:
+    """Tell a torch archive or an old-style pickle from plain garbage."""
+    with path.open("rb") as stream:
+        return zipfile.is_zipfile(path) or stream.read(1) == b"\x80"
+
+
+def _broken(path: Path, error: Exception) -> GrevyError:
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
+    return GrevyError(
+        f"{path} is no complete model file ({reason}). It may be truncated or something else; "
+        f"copy or train it again."
+    )
+
+
+def _harmless() -> list[type | Callable[..., Any] | tuple[Any, str]]:
+    """List what a checkpoint may hold beside tensors: plain data of numpy and `cebra`."""
+    from cebra.integrations.sklearn.cebra import CEBRA_LOAD_SAFE_GLOBALS
+
+    dtypes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if name.endswith("DType")]
+    scalar = np.float64(0).__reduce__()[0]
+    return [*CEBRA_LOAD_SAFE_GLOBALS, *dtypes, scalar]

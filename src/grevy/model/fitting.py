@@ -7,31 +7,51 @@ from functools import partial
 from typing import Any
 
 import cebra.integrations.sklearn.utils as cebra_checks
+import numpy as np
 import torch
 from torch import Tensor
 
-from grevy.bookkeeping import (
-    Hook,
-    Saver,
-    cut_history,
-    fitted_attributes,
-    keep_history,
-    loss_of,
-)
-from grevy.checkpoint import Checkpoints
+from grevy.data import Recording, data_checksum
+from grevy.engine import DivergedError, interruptible, run
 from grevy.errors import GrevyError
-from grevy.fitting import (
-    ModelState,
-    adapted_state,
-    continued_state,
-    fresh_state,
-    make_training,
-)
-from grevy.progress import training_progress
-from grevy.recording import Recording, data_checksum
-from grevy.sessions import gather_recordings
-from grevy.training import DivergedError, interruptible, run
-from grevy.validation import Validation, Watch
+from grevy.model.assembly import make_training
+from grevy.model.checkpoints import Checkpoints, Saver
+from grevy.model.history import cut_history, fitted_attributes, keep_history, loss_of
+from grevy.model.inputs import gather_recordings
+from grevy.model.progress import training_progress
+from grevy.model.states import ModelState, adapted_state, continued_state, fresh_state
+from grevy.model.validation import Validation, Watch
+
+Callback = Callable[[int, Any], None]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A user's callback and how often it is called."""
+
+    callback: Callback | None
+    frequency: int | None
+
+    def __post_init__(self) -> None:
+        if (self.callback is None) != (self.frequency is None):
+            given, missing = "callback", "callback_frequency"
+            if self.callback is None:
+                given, missing = missing, given
+            raise GrevyError(f"{given} was given without {missing}. Give both or neither.")
+        whole = isinstance(self.frequency, (int, np.integer))
+        if self.frequency is not None and not (whole and self.frequency >= 1):
+            raise GrevyError(
+                f"callback_frequency is {self.frequency!r}; expected a whole number of at least 1."
+            )
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether the callback is to be called after `step`."""
+        return self.frequency is not None and step % self.frequency == 0
+
+    def call(self, step: int, solver: Any) -> None:
+        """Call it."""
+        if self.callback is not None:
+            self.callback(step, solver)
 
 
 @dataclass(frozen=True, eq=False)

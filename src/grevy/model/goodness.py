@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grevy.data import Array, IntArray, Recording, Split, restricted
 from grevy.errors import GrevyError
-from grevy.recording import Array, IntArray, Recording
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grevy.sampling import Batches, Sampler
+    from grevy.engine import Batches, Sampler
 
 # The last steps of a training, over which its goodness of fit is averaged.
 TAIL_FRACTION, TAIL_STEPS = 0.1, 100
@@ -117,8 +117,8 @@ def heldout_goodness_of_fit(
         If the model was not fitted here or does not fit the recordings, no window fits in a
         segment, or nothing has a positive but itself.
     """
-    from grevy.fitting import sampling_plan
-    from grevy.sampling import draw, make_sampler
+    from grevy.engine import draw, make_sampler
+    from grevy.model.plan import sampling_plan
 
     _check_fitted(model)
     given = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
@@ -174,7 +174,7 @@ def _embed(encoders: Sequence[Any], recordings: Sequence[Recording], device: str
     """Embed the segments of all recordings, end to end, on the CPU; NaN outside them."""
     import torch
 
-    from grevy.encoding import embed
+    from grevy.engine import embed
 
     parts = [
         embed(encoder, recording.neural, recording.segments, device)
@@ -231,8 +231,7 @@ def _loss_and_chance(
     """
     import torch
 
-    from grevy.infonce import infonce
-    from grevy.training import HYBRID_DIMENSIONS
+    from grevy.engine import HYBRID_DIMENSIONS, infonce
 
     model, embedding = measured.model, measured.embedding
     scale = torch.tensor(1.0 / float(model.solver_.criterion.temperature))
@@ -257,3 +256,36 @@ def _summary(sums: Array, n_negatives: int) -> GoodnessOfFit:
         bits = (sums[1] - sums[0]) / counts / math.log(2)
         error = float(bits.std(ddof=1)) / math.sqrt(N_STRETCHES)
     return GoodnessOfFit((chance - loss) / math.log(2), error, chance, loss, n_negatives)
+
+
+def goodness_metrics(
+    model: Any, recordings: Sequence[Recording], split: Split | None, seed: int = 0
+) -> dict[str, float]:
+    """Return the goodness of fit in training and, if steps were held out, there.
+
+    Parameters
+    ----------
+    model : CEBRA
+        Fitted to the recordings, or to their training steps.
+    recordings : sequence of Recording
+    split : Split or None
+        Over the common time axis of all recordings, end to end.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``goodness_of_fit_bits``; ``goodness_of_fit_heldout_bits`` and ``..._heldout_error``, its
+        standard error, unless no window fits into what was held out.
+    """
+    metrics = {"goodness_of_fit_bits": goodness_of_fit(model)}
+    if split is None:
+        return metrics
+    try:
+        found = heldout_goodness_of_fit(model, restricted(recordings, split.test), seed=seed)
+    except GrevyError:
+        return metrics  # blocks shorter than a window, or without a pair in time
+    metrics["goodness_of_fit_heldout_bits"] = found.bits
+    if np.isfinite(found.standard_error):
+        metrics["goodness_of_fit_heldout_error"] = found.standard_error
+    return metrics

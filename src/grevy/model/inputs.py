@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from grevy.data import Label, Recording, align_labels, make_label, make_recording
 from grevy.errors import GrevyError
-from grevy.recording import Label, Recording, make_label, make_recording
 
 
 def gather_recordings(
@@ -100,54 +98,3 @@ def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recordin
             f"that the right array was given."
         )
     return made
-
-
-def align_labels(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
-    """Give discrete labels of all recordings one set of classes, and check that kinds agree.
-
-    Raises
-    ------
-    GrevyError
-        If the recordings differ in the number, kinds or dimensions of their labels.
-    """
-    first = _signature(recordings[0])
-    for number, recording in enumerate(recordings):
-        if _signature(recording) != first:
-            raise GrevyError(
-                f"recordings 0 and {number} have different labels: {_described(first)} and "
-                f"{_described(_signature(recording))}. Give all recordings the same labels."
-            )
-    columns = list(zip(*(recording.labels for recording in recordings), strict=True))
-    shared = [_share_classes(column) for column in columns]
-    return tuple(
-        replace(recording, labels=tuple(column[number] for column in shared))
-        for number, recording in enumerate(recordings)
-    )
-
-
-def _signature(recording: Recording) -> list[tuple[str, int, str]]:
-    return [
-        (label.kind, label.values[:1].size, _type_of(label.classes)) for label in recording.labels
-    ]
-
-
-def _type_of(classes: tuple[Any, ...]) -> str:
-    """Tell strings from numbers: 1 and "1" must not become one class."""
-    return "text" if classes and isinstance(classes[0], str) else ""
-
-
-def _described(signature: list[tuple[str, int, str]]) -> str:
-    parts = [f"{kind} of {n} dimension(s){' as text' * bool(t)}" for kind, n, t in signature]
-    return " + ".join(parts) or "none"
-
-
-def _share_classes(labels: Sequence[Label]) -> list[Label]:
-    if labels[0].kind != "discrete":
-        return list(labels)
-    classes = sorted({value for label in labels for value in label.classes})
-    codes = {value: code for code, value in enumerate(classes)}
-    moved = [np.array([codes[value] for value in label.classes], np.int64) for label in labels]
-    return [
-        replace(label, values=new[label.values], classes=tuple(classes))
-        for label, new in zip(labels, moved, strict=True)
-    ]

@@ -6,9 +6,9 @@ import cebra.models
 import numpy as np
 import torch
 
+from grevy.engine import HYBRID_DIMENSIONS
 from grevy.errors import Problems, unknown
-from grevy.fitting.models import usable_models
-from grevy.training import HYBRID_DIMENSIONS
+from grevy.model.architectures import usable_models
 
 # Precisions in which a network may compute; weights, loss and optimiser stay in float32.
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}

@@ -12,11 +12,12 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from grevy.bookkeeping import fitted_attributes, keep_history
-from grevy.fitting import DTYPES, ModelState, check_parameters, fresh_state, make_training
-from grevy.layers import compile_network
-from grevy.sessions import gather_recordings
-from grevy.training import Training, interruptible, run
+from grevy.engine import Training, compile_network, interruptible, run
+from grevy.model.assembly import make_training
+from grevy.model.history import fitted_attributes, keep_history
+from grevy.model.inputs import gather_recordings
+from grevy.model.parameters import DTYPES, check_parameters
+from grevy.model.states import ModelState, fresh_state
 
 
 def fit_replicates(estimator: Any, X: Any, seeds: Sequence[int]) -> list[Any]:
@@ -76,7 +77,7 @@ def run_together(
 ) -> Iterator[tuple[Tensor, ...]]:
     """Take a step of each training in turn, from step `first` up to step `last`.
 
-    Each goes as it would alone (`grevy.training.run`), for what a step draws follows from its
+    Each goes as it would alone (`grevy.engine.run`), for what a step draws follows from its
     training's seed and its own number.
 
     Yields

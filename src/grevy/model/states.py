@@ -9,12 +9,10 @@ import cebra.solver
 import torch
 from torch import nn
 
-from grevy.adam import Adam
+from grevy.data import Recording
+from grevy.engine import Adam, resolve_device, weights_seed
 from grevy.errors import GrevyError
-from grevy.fitting.devices import resolve_device
-from grevy.fitting.models import new_model
-from grevy.recording import Recording
-from grevy.training import weights_seed
+from grevy.model.architectures import new_model
 
 
 @dataclass(frozen=True, eq=False)

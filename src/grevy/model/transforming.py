@@ -6,11 +6,10 @@ import cebra
 import numpy as np
 import numpy.typing as npt
 
-from grevy.encoding import EMBED_CHUNK, embed, receptive_field
+from grevy.data import Recording, make_recording
+from grevy.engine import EMBED_CHUNK, embed, fitting_positions, receptive_field
 from grevy.errors import GrevyError
-from grevy.fitting import subsamples
-from grevy.recording import Recording, make_recording
-from grevy.sampling import fitting_positions
+from grevy.model.architectures import subsamples
 
 
 def transform(

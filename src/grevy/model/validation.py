@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from grevy.data import Recording, make_recording
+from grevy.engine import (
+    Training,
+    batch_gradient,
+    draw,
+    encode_batch,
+    inverse_temperature,
+    make_sampler,
+)
 from grevy.errors import GrevyError
-from grevy.recording import Recording, make_recording
-from grevy.sampling import draw, make_sampler
-from grevy.training import Training, batch_gradient, encode_batch, inverse_temperature
 
 # Batches over whose losses the mean is taken; the same ones every time, so that only the encoder
 # makes it change.

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grevy import archive
-from grevy.archive import RunFolder
-from grevy.archived import ArchivedRun, read_run
-from grevy.report.decoded import has_no_matrix
-from grevy.report.evidence import chance_loss, consistency_chart
-from grevy.report.page import report_html
+from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.report.page.decoded import has_no_matrix
+from grevy.report.page.evidence import chance_loss, consistency_chart
+from grevy.report.page.page import report_html
 from grevy.report.results import NAMES, LabelResult, label_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from grevy.figures.findings import Evidence
+    from grevy.report.figures.findings import Evidence
 
 FIGURES = "figures"
 
@@ -74,7 +73,7 @@ def write_figures(run: ArchivedRun) -> list[str]:
 
 def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     """Draw each chart that the run has something for."""
-    from grevy.figures import findings
+    from grevy.report.figures import findings
 
     results = label_results(run)
     known = {label.name: label for label in run.labels}
@@ -105,7 +104,7 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
 
 
 def _evidence(result: LabelResult) -> "Evidence":
-    from grevy.figures.findings import Evidence
+    from grevy.report.figures.findings import Evidence
 
     null, sign = result.null, 1 if result.measure.larger_is_better else -1
     own = sorted(result.held_out.items(), key=lambda item: item[0] != "embedding")

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archived import ArchivedRun
-from grevy.decoding.scores import MAIN_SCORES
-from grevy.figures.scene import angle_unit
-from grevy.recording import FloatArray, Label
-from grevy.report.wording import number, score
+from grevy.archive import ArchivedRun
+from grevy.data import FloatArray, Label
+from grevy.evaluation import MAIN_SCORES
+from grevy.report.words import angle_unit, number, score
 
 NAMES = {
     "embedding": "Embedding",

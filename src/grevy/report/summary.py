@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from grevy.fit_quality.null import SEEN_LABEL
-from grevy.recording import Recording
+from grevy.data import Recording
+from grevy.evaluation import SEEN_LABEL
 
 # What is said of the p of an embedding whose encoder may have been trained on the label.
 _MAY_HAVE_SEEN_LABEL = (

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grevy.config import FEWEST_NULLS
-from grevy.figures.scene import short
+from grevy.evaluation import FEWEST_NULLS
 from grevy.report.results import LabelResult, Null, held_out_words
-from grevy.report.wording import INTERVAL, number, plural, probability, score
+from grevy.report.words import INTERVAL, number, plural, probability, score, short
 
 SIGNIFICANT = 0.05
 

@@ -1,13 +1,22 @@
 """Numbers as a reader wants them: few digits, a true minus sign, spaces that do not break."""
 
+from __future__ import annotations
+
 import math
 
-from grevy.figures.scene import thousands
+from grevy.data import TAU
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
 INTERVAL = f"95{SPACE}% interval"
+
+
+# Control codes, and those that turn the direction of all the text that follows.
+_UNSHOWN = dict.fromkeys(
+    [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -62,3 +71,37 @@ def plural(count: int, thing: str) -> str:
 def listed(parts: list[str]) -> str:
     """Join words as a sentence does: a, b and c."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
+
+
+def angle_unit(period: float) -> str:
+    """Name the unit of angles that repeat after `period`."""
+    return {TAU: "rad", 360.0: "degrees"}.get(period, f"of {period:g}")
+
+
+def short(text: str, length: int) -> str:
+    """Keep a text on one line of bounded length, without codes that no figure or page can show."""
+    text = " ".join(text.split()).translate(_UNSHOWN)
+    # Half a surrogate pair, as from a file name that is no valid text, cannot be written.
+    text = text.encode("utf-8", errors="replace").decode()
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def wrapped(text: str) -> str:
+    """Break a name into lines that fit beside the panels."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 12))
+
+
+def thinning(every: int, length: int) -> str:
+    """Say which of the time steps are drawn as points, where not all are."""
+    if every == 1:
+        return ""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
+    ending = "th" if every % 100 in (11, 12, 13) else ending
+    return f"every {every}{ending} of {thousands(length)} time steps"
+
+
+def thousands(number: int) -> str:
+    """Write a large number in groups of three digits."""
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")

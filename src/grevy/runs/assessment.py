@@ -1,32 +1,26 @@
 """A trained model assessed on the recordings it was made for: scores, nulls, other seeds."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grevy.checkpoint import Checkpoints
-from grevy.config import RunConfig, SplitKind
+from grevy.config import RunConfig
+from grevy.data import Array, Label, Recording, Split, join_recordings
 from grevy.errors import GrevyError
 from grevy.evaluation import (
     Evaluation,
+    consistency,
     consistency_metrics,
     evaluate,
     evaluate_folds,
     fold_metrics,
-    goodness_metrics,
-    restricted,
 )
-from grevy.fit_quality import consistency
-from grevy.holdout import cut_folds, cut_validation, hold_out
-from grevy.recording import Array, IntArray, Label, Recording
-from grevy.splits import Split, training_segments
+from grevy.runs.holding_out import fold_splits, trained_on, training_gap, training_parts
 
 if TYPE_CHECKING:
-    from grevy.estimator import CEBRA
-    from grevy.validation import Validation
+    from grevy.model import CEBRA
 
 
 def assess(
@@ -58,7 +52,7 @@ def assess(
         With the goodness of fit, and the validation loss, the folds and the consistency where
         there are any.
     """
-    from grevy.fitting import sampling_plan
+    from grevy.model import goodness_metrics, sampling_plan
 
     whole = join_recordings(recordings)
     seed = model.seed_ % 2**32
@@ -92,133 +86,6 @@ def assess(
     return Evaluation(metrics, found.decoded)
 
 
-def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
-    """Name the labels that decide an encoder's positive pairs.
-
-    Parameters
-    ----------
-    labels : sequence of Label
-    conditional : str or None
-        How positives are drawn. By time alone, continuous labels take no part.
-    """
-    return [label.name for label in labels if label.kind == "discrete" or conditional != "time"]
-
-
-def training_gap(model: "CEBRA") -> int:
-    """Return the steps that keep every training window and pair away from a test step."""
-    from grevy.fitting import model_receptive_field, time_offsets
-
-    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
-
-
-def settle_seed(config: RunConfig, checkpoints: Checkpoints | None, resume: bool) -> RunConfig:
-    """Settle the seed where it decides what is held out: that of a training to go on with, or new.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Returned as it is if it has a seed, or holds out what no seed decides.
-    checkpoints : Checkpoints or None
-    resume : bool
-        Whether the training goes on from the newest usable checkpoint.
-    """
-    if config.seed is not None or config.split == "blocks":
-        return config
-    from grevy.estimator import CEBRA
-
-    for path in checkpoints.newest() if checkpoints is not None and resume else ():
-        try:
-            return config.model_copy(update={"seed": CEBRA.load(path, map_location="cpu").seed_})
-        except GrevyError:
-            continue  # damaged; training too goes on from the one before
-    return config.model_copy(update={"seed": secrets.randbits(32)})
-
-
-def holdout_split(
-    model: "CEBRA", recordings: Sequence[Recording], holdout: float, split: SplitKind = "blocks"
-) -> Split | None:
-    """Set time aside: blocks kept from training by receptive field and time offset, or segments.
-
-    Parameters
-    ----------
-    model : CEBRA
-        Its seed decides which segments are held out.
-    recordings : sequence of Recording
-    holdout : float
-        Fraction of the time steps inside segments; 0 for none.
-    split : {"blocks", "segments"}
-
-    Returns
-    -------
-    Split or None
-        Over the common time axis of all recordings; None if nothing is held out.
-
-    Raises
-    ------
-    GrevyError
-        If a recording is too short, or has but one segment to hold out by segments.
-    """
-    if not holdout:
-        return None
-    return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
-
-
-def fold_splits(
-    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
-) -> tuple[Split, ...]:
-    """Cut the folds that a run asks for: blocks of time, or whole segments, as its `split` says.
-
-    Returns
-    -------
-    tuple of Split
-        Over the common time axis of all recordings; empty if no folds are asked for.
-
-    Raises
-    ------
-    GrevyError
-        If a recording is too short or has too few segments, or there is no label to decode.
-    """
-    if not config.folds:
-        return ()
-    if not recordings[0].labels:
-        raise GrevyError(
-            f"--folds {config.folds}: no label was given, so there is nothing to decode in each "
-            f"fold. Name one with --label, or leave --folds out."
-        )
-    each, gap = laid_out(recordings), training_gap(model)
-    return cut_folds(each, config.split, config.folds, gap, _seed(model))
-
-
-def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
-    """Return each recording's segments on the time axis on which recordings lie end to end."""
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
-    return [each.segments + start for each, start in zip(recordings, starts, strict=False)]
-
-
-def _seed(model: "CEBRA") -> int:
-    """Return the seed of a model, trained or not; settled beforehand where it matters."""
-    seed = getattr(model, "seed_", model.seed)
-    return 0 if seed is None else int(seed)
-
-
-def training_parts(
-    model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
-) -> "tuple[list[Recording], Validation | None]":
-    """Restrict recordings to what is trained on, and take blocks for validation out of that."""
-    seen = list(recordings if split is None else restricted(recordings, split.train))
-    if not config.validation:
-        return seen, None
-    from grevy.validation import Validation
-
-    apart = []
-    for number, recording in enumerate(seen):
-        inner = cut_validation(recording.segments, config.validation, training_gap(model))
-        apart.append(training_segments(recording.segments, inner.test))
-        runs = training_segments(recording.segments, inner.train)
-        seen[number] = replace(recording, segments=runs)
-    return seen, Validation(apart if len(apart) > 1 else apart[0], patience=config.patience)
-
-
 def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
     """Embed every time step of all recordings, end to end; (T, D) float32."""
     several = model.num_sessions_ is not None
@@ -227,26 +94,6 @@ def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
         for number, recording in enumerate(recordings)
     ]
     return np.concatenate(parts)
-
-
-def join_recordings(recordings: Sequence[Recording]) -> Recording:
-    """Lay recordings end to end for evaluation; the neural data of several is left out."""
-    if len(recordings) == 1:
-        return recordings[0]
-    from grevy.sessions import align_labels
-
-    aligned = align_labels(recordings)
-    labels = [
-        replace(column[0], values=np.concatenate([label.values for label in column]))
-        for column in zip(*(recording.labels for recording in aligned), strict=True)
-    ]
-    return Recording(
-        neural=np.zeros((sum(len(recording) for recording in recordings), 0), np.float32),
-        labels=tuple(labels),
-        segments=np.concatenate(laid_out(recordings)),
-        sampling_rate=recordings[0].sampling_rate,
-        source=recordings[0].source,
-    )
 
 
 def _train_again(
@@ -268,7 +115,7 @@ def _train_again(
 def _trainer_on_moved_labels(
     model: "CEBRA", recordings: Sequence[Recording], split: Split, config: RunConfig
 ) -> Callable[[Label], Array]:
-    from grevy.sessions import align_labels
+    from grevy.data import align_labels
 
     aligned = align_labels(recordings)
     starts = np.cumsum([0, *(len(recording) for recording in recordings)])
@@ -343,7 +190,7 @@ def _other_seeds(
     seeds: Sequence[int],
 ) -> list[Array]:
     """Train with other seeds, and embed all that was recorded."""
-    from grevy.replicates import fit_replicates
+    from grevy.model import fit_replicates
 
     if config.validation:  # each may stop at another step
         return [_train_again(model, recordings, split, config, seed) for seed in seeds]

@@ -14,30 +14,20 @@ import numpy as np
 
 from grevy import archive
 from grevy.archive import RunFolder
-from grevy.archived import write_decoded, write_labels
-from grevy.assessment import (
-    assess,
-    embed_recordings,
-    fold_splits,
-    holdout_split,
-    join_recordings,
-    settle_seed,
-    training_parts,
-)
-from grevy.checkpoint import Checkpoints
 from grevy.config import RunConfig, config_text, run_id
-from grevy.decoding import require_umap
-from grevy.errors import GrevyError
-from grevy.recording import Array, Recording, data_checksum, steps_inside
-from grevy.report import write_report
-from grevy.sampling import SamplingPlan
-from grevy.splits import Split
-from grevy.summary import describe_data, summarise
+from grevy.data import Array, Recording, Split, data_checksum, join_recordings, steps_inside
+from grevy.evaluation import require_umap
+from grevy.report import describe_data, summarise, write_report
+from grevy.runs.assessment import assess, embed_recordings
+from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
+from grevy.runs.preparing import load_recordings, make_model
+from grevy.runs.provenance import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from grevy.estimator import CEBRA
+    from grevy.engine import SamplingPlan
+    from grevy.model import CEBRA, Checkpoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +84,8 @@ def run_experiment(
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM; the training so far is kept in the folder.
     """
+    from grevy.model import Checkpoints
+
     began = time.monotonic()
     with archive.opened(config.output_dir, overwrite) as folder:
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
@@ -113,10 +105,10 @@ def run_experiment(
             found = assess(model, recordings, embedding, split, config, notify)
             figure = draw(embedding, join_recordings(recordings), model)
         settings = config.model_dump(mode="json")
-        with archive.writing(folder):
+        with archive.guarded(folder):
             archive.unseal(folder)
             archive.write_figure(folder / archive.FIGURE, figure)
-            write_decoded(folder, found.decoded)
+            archive.write_decoded(folder, found.decoded)
             summary = write_outcome(
                 folder, model, embedding, found.metrics, settings, recordings, began
             )
@@ -124,74 +116,17 @@ def run_experiment(
     return Run(folder, config, found.metrics, summary)
 
 
-def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[Recording, ...]:
-    """Load what the configuration names: user's modules first, then a data set or a file."""
-    from grevy import catalog
-    from grevy.files import read_recording
-
-    for module in config.imports:
-        catalog.import_module(module)
-    if config.dataset is not None:
-        return catalog.load(config.dataset, offline=config.offline, notify=notify)
-    if config.data is None:
-        raise GrevyError("neither a data set nor a file was given.")
-    recording = read_recording(
-        config.data,
-        neural=config.neural,
-        labels=config.label,
-        period=config.period,
-        segments=config.segments,
-        sampling_rate=config.sampling_rate,
-        trust=config.trust,
-        notify=notify,
-    )
-    return (recording,)
-
-
-def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
-    """Make the estimator that the configuration describes, and check its parameters."""
-    from grevy.estimator import CEBRA
-    from grevy.fitting import check_parameters, resolve_device
-
-    model = CEBRA(
-        model_architecture=config.model_architecture,
-        device=resolve_device(config.device),
-        distance=config.distance,
-        conditional=config.conditional,
-        temperature=config.temperature,
-        temperature_mode=config.temperature_mode,
-        min_temperature=config.min_temperature,
-        time_offsets=config.time_offsets[0]
-        if len(config.time_offsets) == 1
-        else config.time_offsets,
-        delta=config.delta,
-        max_iterations=config.max_iterations,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        output_dimension=config.output_dimension,
-        verbose=verbose,
-        num_hidden_units=config.num_hidden_units,
-        hybrid=config.hybrid,
-        seed=config.seed,
-        prior=config.prior,
-        num_negatives=config.num_negatives,
-        precision=config.precision,
-    )
-    check_parameters(model)
-    return model
-
-
 def train(
     model: "CEBRA",
     recordings: Sequence[Recording],
     split: Split | None,
     config: RunConfig,
-    checkpoints: Checkpoints | None,
+    checkpoints: "Checkpoints | None",
     resume: bool,
     notify: Callable[[str], None],
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
-    from grevy.fitting import check_one_row_for_each_step, sampling_plan
+    from grevy.model import check_one_row_for_each_step, sampling_plan
 
     check_one_row_for_each_step(model, recordings[0].n_neurons)
     seen, validation = training_parts(model, recordings, split, config)
@@ -217,7 +152,7 @@ def train(
 
 
 @contextmanager
-def keeping_training(checkpoints: Checkpoints, notify: Callable[[str], None]) -> Iterator[None]:
+def keeping_training(checkpoints: "Checkpoints", notify: Callable[[str], None]) -> Iterator[None]:
     """Say on Ctrl-C, and on a batch system's SIGTERM, that the training itself is done and kept.
 
     Raises
@@ -247,7 +182,7 @@ def keeping_training(checkpoints: Checkpoints, notify: Callable[[str], None]) ->
             signal.signal(signal.SIGTERM, previous)
 
 
-def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:
+def settled_settings(model: "CEBRA", plan: "SamplingPlan") -> dict[str, Any]:
     """Name what a training has settled: the seed, the device, and how samples were drawn."""
     settled = {"seed": model.seed_, "device": model.device_, "prior": plan.prior}
     if plan.conditional != "discrete":
@@ -257,7 +192,7 @@ def settled_settings(model: "CEBRA", plan: SamplingPlan) -> dict[str, Any]:
 
 def draw(embedding: Array, whole: Recording, model: "CEBRA | None" = None) -> "Figure":
     """Draw the manual's figure; with the loss where the model is given."""
-    from grevy.figures import embedding_figure
+    from grevy.report import embedding_figure
 
     inside = steps_inside(whole.segments)
     return embedding_figure(
@@ -297,13 +232,13 @@ def write_outcome(
     model.save(folder / archive.MODEL)
     archive.write_array(folder / archive.EMBEDDING, embedding)
     if recordings:
-        write_labels(folder, join_recordings(recordings))
+        archive.write_labels(folder, join_recordings(recordings))
     archive.write_history(folder / archive.HISTORY, model.solver_.log)
     archive.write_results(folder, settings, metrics, embedding.shape)
     archive.write_bytes(folder / archive.SUMMARY, summary.encode())
     identity = run_id(settings, data_checksum(recordings))
     seconds = None if began is None else round(time.monotonic() - began, 3)
-    archive.seal(folder, recordings, identity, seconds)
+    archive.seal(folder, recordings, identity, seconds, environment())
     write_report(folder)
     return summary
 
@@ -317,75 +252,3 @@ def output_paths(folder: RunFolder) -> dict[str, Path]:
         "embedding": folder / archive.EMBEDDING,
         "model": folder / archive.MODEL,
     }
-
-
-def embed_file(
-    model_path: Path,
-    data: str,
-    output: Path,
-    *,
-    neural: str | None,
-    segments: str | None,
-    session: int | None,
-    device: str,
-    trust: bool,
-    imports: Sequence[str],
-) -> tuple[int, int]:
-    """Embed a data file, or a data set known by name, with a saved model.
-
-    Returns
-    -------
-    tuple of int
-        (T, D), the shape of what was written to `output`.
-
-    Raises
-    ------
-    GrevyError
-        If a file is unusable, model and data do not fit, or a key is given for a data set.
-    """
-    from grevy import catalog
-    from grevy.estimator import CEBRA
-    from grevy.files import read_recording
-    from grevy.fitting import resolve_device
-
-    if output.suffix != ".npy" or not output.parent.is_dir():
-        raise GrevyError(f"--output {output}: expected a .npy file in a folder that exists.")
-    for module in imports:
-        catalog.import_module(module)
-    model = CEBRA.load(
-        model_path, weights_only=False if trust else None, map_location=resolve_device(device)
-    )
-    encoder = _encoder(model, session)
-    if Path(data).is_file() or Path(data).suffix:
-        recording = read_recording(data, neural=neural, segments=segments, trust=trust)
-    else:
-        recordings = catalog.load(data)
-        given = [f"--{n}" for n, key in (("neural", neural), ("segments", segments)) if key]
-        if given:
-            raise GrevyError(f"{', '.join(given)}: for a data file only; {data!r} is a data set.")
-        # A data set of one recording may be another day of any of the model's.
-        number = 0 if len(recordings) == 1 else session or 0
-        if number >= len(recordings):
-            raise GrevyError(f"--session {number}: {data} has {len(recordings)} recordings.")
-        recording = recordings[number]
-    embedding = model.transform(recording, session_id=encoder)
-    archive.write_array(output, embedding)
-    return embedding.shape[0], embedding.shape[1]
-
-
-def _encoder(model: "CEBRA", session: int | None) -> int | None:
-    """Return which encoder to use; None where the model has but one."""
-    count = model.num_sessions_
-    if count is None:
-        if session:
-            raise GrevyError(
-                f"--session {session}: the model was trained on one recording. Leave it out."
-            )
-        return None
-    if session is None or session >= count:
-        given = "none was chosen" if session is None else f"--session {session} is none of them"
-        raise GrevyError(
-            f"the model has {count} encoders, one for each recording that it was trained on, and "
-            f"{given}. Choose with --session, from 0 to {count - 1}."
-        )
-    return session

@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from grevy import catalog
-from grevy.archive import RunFolder
-from grevy.archived import ArchivedRun, read_run
-from grevy.assessment import join_recordings, laid_out, trained_on, training_gap
-from grevy.config import FEWEST_NULLS, make_config
-from grevy.decoding import require_umap
+from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.config import make_config
+from grevy.data import (
+    Array,
+    IntArray,
+    Recording,
+    Split,
+    data_checksum,
+    hold_out,
+    import_module,
+    join_recordings,
+    laid_out,
+    steps_inside,
+)
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate
-from grevy.experiment import load_recordings, make_model
-from grevy.holdout import hold_out
-from grevy.recording import Array, IntArray, Recording, data_checksum, steps_inside
-from grevy.splits import Split
+from grevy.evaluation import FEWEST_NULLS, evaluate, require_umap
+from grevy.runs.holding_out import trained_on, training_gap
+from grevy.runs.preparing import load_recordings, make_model
 
 Notify = Callable[[str], None]
 
@@ -123,7 +129,7 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
                 f"Leave it out, or make another run."
             )
     for module in settings.imports:  # the model may be one that they register
-        catalog.import_module(module)
+        import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
     whole, neural = _archived_recording(run, None)
     try:

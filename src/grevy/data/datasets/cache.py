@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from grevy.catalog.downloads import Published, download
+from grevy.data.datasets.downloads import Published, download
 from grevy.errors import GrevyError
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from grevy.catalog.cache import Cache, cache_directories, published_files
-from grevy.catalog.downloads import Published, download, md5
+from grevy.data.arrays import Array
+from grevy.data.datasets.cache import Cache, cache_directories, published_files
+from grevy.data.datasets.downloads import Published, download, md5
+from grevy.data.datasets.synthetic import NOISES, generate
+from grevy.data.files.joblib_files import read_joblib
+from grevy.data.labels import Label, continuous, make_label
+from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError, unknown
-from grevy.files import read_joblib
-from grevy.recording import Array, Label, Recording, continuous, make_label, make_recording
-from grevy.synthetic import NOISES, generate
 
 DEMO_SEED = 0
 LOCAL_SEED = 0

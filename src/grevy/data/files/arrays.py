@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from grevy.data.files.formats import READERS, Array, Entries, Entry
 from grevy.errors import GrevyError
-from grevy.files.formats import READERS, Array, Entries, Entry
 
 # Deflate stores at most about 1032 bytes in one: an array that claims more than that, and that
 # would be large, comes from a damaged header and must not be allocated.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from grevy.data.files.joblib_files import read_joblib
 from grevy.errors import GrevyError
-from grevy.files.joblib_files import read_joblib
 
 Array = np.ndarray[Any, Any]
 

@@ -7,10 +7,11 @@ from typing import cast, get_args
 
 import numpy as np
 
+from grevy.data.files.arrays import describe, dotted, matching, open_arrays, read_selection
+from grevy.data.files.formats import SINGLE, Array, Entries
+from grevy.data.labels import TAU, Kind, Label, make_label
+from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError
-from grevy.files.arrays import describe, dotted, matching, open_arrays, read_selection
-from grevy.files.formats import SINGLE, Array, Entries
-from grevy.recording import TAU, Kind, Label, Recording, make_label, make_recording
 
 KINDS: tuple[str, ...] = get_args(Kind)
 

@@ -7,10 +7,10 @@ first layers may be applied to the sequence, or to those of its steps that lie i
 side by side; windows are gathered from what they give, and the others applied to those.
 """
 
-from grevy.encoding.encoder import Encoded, Encoder, encode, pack
-from grevy.encoding.layout import Layout, choose_layout, expected_cover
-from grevy.encoding.models import is_convolutional, receptive_field
-from grevy.encoding.sequence import EMBED_CHUNK, embed
+from grevy.engine.encoding.encoder import Encoded, Encoder, encode, pack
+from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
+from grevy.engine.encoding.models import is_convolutional, receptive_field
+from grevy.engine.encoding.sequence import EMBED_CHUNK, embed
 
 __all__ = [
     "EMBED_CHUNK",

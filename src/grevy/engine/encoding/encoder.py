@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.encoding.layout import Layout
-from grevy.encoding.models import apply_sequence, apply_windows
-from grevy.kernels import cover_windows
-from grevy.layers import Network, apply_network
-from grevy.recording import Array, IntArray
+from grevy.data import Array, IntArray
+from grevy.engine.encoding.layout import Layout
+from grevy.engine.encoding.models import apply_sequence, apply_windows
+from grevy.engine.kernels.calls import cover_windows
+from grevy.engine.layers.network import Network, apply_network
 
 
 @dataclass(frozen=True, eq=False)

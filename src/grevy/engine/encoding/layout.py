@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from grevy.encoding.models import is_convolutional
-from grevy.layers import Convolution, Network, Skip
+from grevy.engine.encoding.models import is_convolutional
+from grevy.engine.layers.kinds import Convolution, Skip
+from grevy.engine.layers.network import Network
 
 # What it costs to gather a number, to scatter its gradient, and to pass it through an activation
 # and back, in multiplications of a matrix product that take as long (measured on a CPU).

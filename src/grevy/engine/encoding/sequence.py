@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.encoding.models import (
+from grevy.data import Array, IntArray, steps_inside
+from grevy.engine.encoding.models import (
     apply_sequence,
     apply_windows,
     is_convolutional,
     receptive_field,
 )
-from grevy.recording import Array, IntArray, steps_inside
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
 EMBED_CHUNK = 1 << 14

@@ -8,10 +8,10 @@ Those of a network take one structure each, which holds sizes and where the numb
 through it is a list of calls, which one call runs.
 """
 
-from grevy.kernels.calls import Call, call_adam, cover_windows, join_calls
-from grevy.kernels.library import instructions, kernels_for, load, threads_for
-from grevy.kernels.points import Points, nearest_samples, plant
-from grevy.kernels.structures import (
+from grevy.engine.kernels.calls import Call, call_adam, cover_windows, join_calls
+from grevy.engine.kernels.library import instructions, kernels_for, load, threads_for
+from grevy.engine.kernels.points import Points, nearest_samples, plant
+from grevy.engine.kernels.structures import (
     Adam,
     Convolution,
     InfoNCE,

@@ -3,7 +3,7 @@
 
 #include "vector.h"
 
-/* Mirrored by `grevy.kernels.Moments`. */
+/* Mirrored by `grevy.engine.kernels.Moments`. */
 typedef struct {
     float *weight, *mean, *square, *largest; /* `largest` only with amsgrad, else null */
     const float *grad;
@@ -11,7 +11,7 @@ typedef struct {
     integer size;
 } Moments;
 
-/* Mirrored by `grevy.kernels.Adam`. */
+/* Mirrored by `grevy.engine.kernels.Adam`. */
 typedef struct {
     double rate, beta1, beta2, decay, epsilon;
     integer decoupled, maximize;

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from grevy.kernels.structures import Adam, Moments, Step
-from grevy.recording import IntArray
+from grevy.data import IntArray
+from grevy.engine.kernels.structures import Adam, Moments, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def call_adam(library: Any, moments: ctypes.Array[Moments], settings: Adam) -> N
 def cover_windows(
     library: Any, start: IntArray, width: int, length: int, room: int
 ) -> tuple[IntArray, IntArray] | None:
-    """Find the steps that lie in windows; parameters as of `grevy.encoding.pack`.
+    """Find the steps that lie in windows; parameters as of `grevy.engine.encoding.pack`.
 
     Returns
     -------

@@ -14,7 +14,7 @@
 
 #include "vector.h"
 
-/* Mirrored by `grevy.kernels.Convolution`. */
+/* Mirrored by `grevy.engine.kernels.Convolution`. */
 typedef struct {
     integer rows, batch, taps, n_in, n_out; /* `rows` of the output, a multiple of `batch` */
     integer before;                         /* -1: no shortcut */

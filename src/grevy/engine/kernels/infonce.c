@@ -1,4 +1,4 @@
-/* The InfoNCE loss and its gradient; the formulas are those of `grevy.infonce.infonce_gradient`.
+/* The InfoNCE loss and its gradient; the formulas are those of `grevy.engine.loss.infonce_gradient`.
  *
  * Logits are dot products x_i . y_j: of b r_i and n_j (cosine), or of (2 b r_i, 1) and
  * (n_j, -b |n_j|^2), which lacks -b |r_i|^2 (euclidean). A few rows i at a time, their
@@ -10,7 +10,7 @@
 
 #include "vector.h"
 
-/* Mirrored by `grevy.kernels.InfoNCE`. */
+/* Mirrored by `grevy.engine.kernels.InfoNCE`. */
 typedef struct {
     integer rows, columns, depth; /* R references, M negatives, D dimensions */
     integer euclidean, threads;

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grevy.kernels.sources import fingerprint
+from grevy.engine.kernels.sources import fingerprint
 
 # Functions that return a number; the others return nothing.
 _NUMBERS = (

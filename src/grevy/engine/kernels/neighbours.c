@@ -16,7 +16,7 @@
 typedef double wide __attribute__((vector_size(4 * LANES)));
 typedef int64_t iwide __attribute__((vector_size(4 * LANES)));
 
-/* Mirrored by `grevy.kernels.Tree`. */
+/* Mirrored by `grevy.engine.kernels.Tree`. */
 typedef struct {
     integer points, dims, levels, slots;
     const double *from;   /* (points, dims), used to build */
@@ -26,7 +26,7 @@ typedef struct {
     int32_t *order;       /* (points,): those of one leaf after those of the one before */
 } Tree;
 
-/* Mirrored by `grevy.kernels.Queries`. */
+/* Mirrored by `grevy.engine.kernels.Queries`. */
 typedef struct {
     integer n, threads;
     const double *at;      /* (n, dims) */

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from grevy.kernels.structures import Queries, Tree
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.data import Array, FloatArray, IntArray
+from grevy.engine.kernels.structures import Queries, Tree
 
 # Points for which a leaf has room, about; they are scanned together.
 LEAF = 32

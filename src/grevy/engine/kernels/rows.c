@@ -4,7 +4,7 @@
 
 #include "vector.h"
 
-/* Mirrored by `grevy.kernels.Rows`. */
+/* Mirrored by `grevy.engine.kernels.Rows`. */
 typedef struct {
     integer n, columns, rows, threads; /* index (n,); rows of `to` */
     const float *from;
@@ -41,7 +41,7 @@ void rows_sum(const Rows *r)
     }
 }
 
-/* Mirrored by `grevy.kernels.Lengths`. */
+/* Mirrored by `grevy.engine.kernels.Lengths`. */
 typedef struct {
     integer rows, columns, threads;
     Matrix in, out, grad, in_grad;

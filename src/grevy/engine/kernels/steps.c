@@ -7,7 +7,7 @@ integer kernels_sources(void)
     return SOURCES;
 }
 
-/* Mirrored by `grevy.kernels.Step`. */
+/* Mirrored by `grevy.engine.kernels.Step`. */
 typedef struct {
     void (*function)(const void *);
     const void *argument;

@@ -13,8 +13,8 @@ Networks with other layers (dropout, strides, a user's own) are left to torch: `
 returns None for them.
 """
 
-from grevy.layers.compilation import compile_network
-from grevy.layers.kinds import Convolution, Skip
-from grevy.layers.network import Network, apply_network
+from grevy.engine.layers.compilation import compile_network
+from grevy.engine.layers.kinds import Convolution, Skip
+from grevy.engine.layers.network import Network, apply_network
 
 __all__ = ["Convolution", "Network", "Skip", "apply_network", "compile_network"]

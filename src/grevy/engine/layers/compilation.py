@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from grevy.kernels import kernels_for
-from grevy.layers.base import Arena, Layer
-from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh, convolutions
-from grevy.layers.network import Network
+from grevy.engine.kernels.library import kernels_for
+from grevy.engine.layers.base import Arena, Layer
+from grevy.engine.layers.kinds import Convolution, Gelu, Normalise, Skip, Tanh, convolutions
+from grevy.engine.layers.network import Network
 
 
 def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | None:

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from grevy import kernels
-from grevy.kernels import Call, matrix, threads_for
-from grevy.layers.base import Arena, Backward, Gradients, Layer, Need, Operation
-from grevy.layers.kinds import Convolution, Gelu, Normalise, Skip, room_for_gradient
+from grevy.engine import kernels
+from grevy.engine.kernels.calls import Call
+from grevy.engine.kernels.library import threads_for
+from grevy.engine.kernels.structures import matrix
+from grevy.engine.layers.base import Arena, Backward, Gradients, Layer, Need, Operation
+from grevy.engine.layers.kinds import Convolution, Gelu, Normalise, Skip, room_for_gradient
 
 # Multiplications that take as long as a number copied.
 _COPY = 25

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from grevy.layers.base import NARROW, Arena, Backward, Gradients, Layer, Need, Operation
+from grevy.engine.layers.base import NARROW, Arena, Backward, Gradients, Layer, Need, Operation
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grevy.kernels import join_calls
-from grevy.layers.base import Arena, Gradients, Layer, Need, Operation
-from grevy.layers.fused import fuse, gather, reading, scatter
-from grevy.layers.kinds import chain, convolutions
+from grevy.engine.kernels.calls import join_calls
+from grevy.engine.layers.base import Arena, Gradients, Layer, Need, Operation
+from grevy.engine.layers.fused import fuse, gather, reading, scatter
+from grevy.engine.layers.kinds import chain, convolutions
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ The distributions are those of Schneider, Lee & Mathis, "Learnable latent embedd
 behavioural and neural analysis", Nature 617, 360-368 (2023), Methods, "Sampling".
 """
 
-from grevy.sampling.drawing import draw
-from grevy.sampling.plan import Batches, Conditional, PriorKind, Sampler, SamplingPlan
-from grevy.sampling.preparation import fitting_positions, make_sampler
+from grevy.engine.sampling.drawing import draw
+from grevy.engine.sampling.plan import Batches, Conditional, PriorKind, Sampler, SamplingPlan
+from grevy.engine.sampling.preparation import fitting_positions, make_sampler
 
 __all__ = [
     "Batches",

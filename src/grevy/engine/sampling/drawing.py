@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from grevy.neighbours import nearest
-from grevy.recording import Array, FloatArray, IntArray
-from grevy.sampling.plan import Batches, Grouped, Sampler
+from grevy.data import Array, FloatArray, IntArray
+from grevy.engine.sampling.neighbours import nearest
+from grevy.engine.sampling.plan import Batches, Grouped, Sampler
 
 
 def draw(sampler: Sampler, n_steps: int, rng: np.random.Generator) -> Batches:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from grevy.data import TAU, Array, FloatArray, IntArray
+from grevy.engine.kernels.library import load
+from grevy.engine.kernels.points import Points, nearest_samples, plant
 from grevy.errors import GrevyError
-from grevy.kernels import Points, load, nearest_samples, plant
-from grevy.recording import TAU, Array, FloatArray, IntArray
 
 # Points in a leaf of the tree: as fast as fewer, in less memory.
 LEAF = 32

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from grevy.kernels import Points
-from grevy.neighbours import NeighbourIndex
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.data import Array, FloatArray, IntArray
+from grevy.engine.kernels.points import Points
+from grevy.engine.sampling.neighbours import NeighbourIndex
 
 Conditional = Literal["time", "time_delta", "delta_normal", "discrete"]
 PriorKind = Literal["empirical", "uniform"]

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from grevy.data import Array, FloatArray, IntArray, Recording
+from grevy.engine.kernels.points import Points
+from grevy.engine.sampling.neighbours import NeighbourIndex, build_index
+from grevy.engine.sampling.plan import Grouped, Runs, Sampler, SamplingPlan
 from grevy.errors import GrevyError
-from grevy.kernels import Points
-from grevy.neighbours import NeighbourIndex, build_index
-from grevy.recording import Array, FloatArray, IntArray, Recording
-from grevy.sampling.plan import Grouped, Runs, Sampler, SamplingPlan
 
 
 def make_sampler(

@@ -5,20 +5,25 @@ label's own unit. The same functions score an embedding, principal components or
 whoever made them.
 """
 
-from grevy.decoding.angles import angular_error, circular_correlation
-from grevy.decoding.baselines import (
+from grevy.evaluation.baselines import (
     linear_map_r2,
     manual_scores,
     principal_components,
     require_umap,
     umap_components,
 )
-from grevy.decoding.checks import checked_embedding
-from grevy.decoding.decoder import DecoderName, Prepared, Reading, decode, prepare
-from grevy.decoding.folds import Folded, decode_folds, pool
-from grevy.decoding.knn import Metric
-from grevy.decoding.result import Decoding
-from grevy.decoding.scores import CircularScores, ContinuousScores, DiscreteScores, Scores
+from grevy.evaluation.checks import checked_embedding
+from grevy.evaluation.decoding.angles import angular_error, circular_correlation
+from grevy.evaluation.decoding.decoder import DecoderName, Prepared, Reading, decode, prepare
+from grevy.evaluation.decoding.folds import Folded, decode_folds, pool
+from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.result import Decoding
+from grevy.evaluation.decoding.scores import (
+    CircularScores,
+    ContinuousScores,
+    DiscreteScores,
+    Scores,
+)
 
 __all__ = [
     "CircularScores",

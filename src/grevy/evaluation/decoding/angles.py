@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from grevy.decoding.checks import Float64Array
-from grevy.recording import TAU, Array
+from grevy.data import TAU, Array, Float64Array
 
 
 def angular_error(true: Array, decoded: Array) -> Float64Array:

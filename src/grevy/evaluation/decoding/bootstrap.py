@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import Float64Array
-from grevy.recording import Array
+from grevy.data import Array, Float64Array
 
 CONFIDENCE = 0.95
 

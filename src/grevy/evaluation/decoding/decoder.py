@@ -7,17 +7,16 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import check_magnitude, check_rows, checked_embedding
-from grevy.decoding.families import Family, Logistic, NearestNeighbours, Ridge
-from grevy.decoding.knn import Metric, prepare_neighbours
-from grevy.decoding.layout import Layout, lay_out
-from grevy.decoding.logistic import choose_rows
-from grevy.decoding.result import Decoding, check_resamples, summarise
-from grevy.decoding.ridge import factorise
-from grevy.decoding.scores import statistic
+from grevy.data import Array, IntArray, Label, Split, blocked_split, make_label
 from grevy.errors import GrevyError, unknown
-from grevy.recording import Array, IntArray, Label, make_label
-from grevy.splits import Split, blocked_split
+from grevy.evaluation.checks import check_magnitude, check_rows, checked_embedding
+from grevy.evaluation.decoding.families import Family, Logistic, NearestNeighbours, Ridge
+from grevy.evaluation.decoding.knn import Metric, prepare_neighbours
+from grevy.evaluation.decoding.layout import Layout, lay_out
+from grevy.evaluation.decoding.logistic import choose_rows
+from grevy.evaluation.decoding.result import Decoding, check_resamples, summarise
+from grevy.evaluation.decoding.ridge import factorise
+from grevy.evaluation.decoding.scores import statistic
 
 DecoderName = Literal["auto", "ridge", "knn", "logistic"]
 
@@ -55,7 +54,7 @@ class Prepared:
         Parameters
         ----------
         label : Label or array_like
-            Of length T. An array is made a label by `grevy.recording.make_label`.
+            Of length T. An array is made a label by `grevy.data.make_label`.
         n_bootstrap : int
             Resamples for the intervals; 0 for none.
 
@@ -239,11 +238,11 @@ def decode(
     embedding : array_like of shape (T, D)
         An embedding, principal components or raw data, whoever made them.
     label : Label or array_like
-        Of length T. An array is made a label by `grevy.recording.make_label`; an angle has to come
-        as a `Label` (see `grevy.recording.circular`).
+        Of length T. An array is made a label by `grevy.data.make_label`; an angle has to come
+        as a `Label` (see `grevy.circular`).
     split : Split, optional
         No test step moves anything that the decoder learns. By default blocks of time are held
-        out, see `grevy.splits.blocked_split`.
+        out, see `grevy.blocked_split`.
     segments : array_like of shape (S, 2), optional
         Half-open runs [start, stop), sorted and disjoint, that no window crosses; by default all
         is one. Training steps outside them are fitted on, but not compared on.

@@ -6,11 +6,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from grevy.decoding import knn, logistic, ridge
-from grevy.decoding.knn import Metric, Neighbours
-from grevy.decoding.logistic import LogisticRows
-from grevy.decoding.ridge import RidgeFits
-from grevy.recording import TAU, Array, FloatArray, Label
+from grevy.data import TAU, Array, FloatArray, Label
+from grevy.evaluation.decoding import knn, logistic, ridge
+from grevy.evaluation.decoding.knn import Metric, Neighbours
+from grevy.evaluation.decoding.logistic import LogisticRows
+from grevy.evaluation.decoding.ridge import RidgeFits
 
 Part = Literal["test", "sample"]
 

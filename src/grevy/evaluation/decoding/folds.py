@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import checked_embedding
-from grevy.decoding.decoder import DecoderName, Reading, checked_label, prepare
-from grevy.decoding.knn import Metric
-from grevy.decoding.layout import Layout
-from grevy.decoding.result import Decoding, check_resamples, summarise
+from grevy.data import Label, Split
 from grevy.errors import GrevyError
-from grevy.recording import Label
-from grevy.splits import Split
+from grevy.evaluation.checks import checked_embedding
+from grevy.evaluation.decoding.decoder import DecoderName, Reading, checked_label, prepare
+from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.layout import Layout
+from grevy.evaluation.decoding.result import Decoding, check_resamples, summarise
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ def decode_folds(
     embedding, label
         See `decode`.
     folds : sequence of Split
-        Made by `grevy.splits.block_folds` or `segment_folds`; no step is tested twice.
+        Made by `grevy.block_folds` or `segment_folds`; no step is tested twice.
     segments, gap, decoder, metric, seed, n_bootstrap
         See `decode`.
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from grevy.decoding.angles import angular_error
-from grevy.decoding.bootstrap import (
+from grevy.data import TAU, Array, Float64Array, IntArray, Label
+from grevy.evaluation.decoding.angles import angular_error
+from grevy.evaluation.decoding.bootstrap import (
     CORRELATION,
     ERROR,
     FRACTION,
@@ -23,8 +24,6 @@ from grevy.decoding.bootstrap import (
     cut_blocks,
     interval,
 )
-from grevy.decoding.checks import Float64Array
-from grevy.recording import TAU, Array, IntArray, Label
 
 Interval = tuple[float, float]
 

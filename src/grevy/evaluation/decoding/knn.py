@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from grevy.decoding.checks import Float64Array, parts
-from grevy.decoding.layout import Layout, thin
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.data import Array, Float64Array, FloatArray, IntArray
+from grevy.evaluation.checks import parts
+from grevy.evaluation.decoding.layout import Layout, thin
 
 Metric = Literal["euclidean", "cosine"]
 

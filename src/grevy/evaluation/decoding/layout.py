@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grevy.data import IntArray, Split, segment_folds, step_folds, training_segments
 from grevy.errors import GrevyError
-from grevy.recording import IntArray
-from grevy.splits import Split, segment_folds, step_folds, training_segments
 
 N_FOLDS = 4
 """The most inner folds that a decoder is chosen by."""

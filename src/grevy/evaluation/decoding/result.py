@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grevy.decoding.bootstrap import MIN_RESAMPLES
-from grevy.decoding.intervals import intervals
-from grevy.decoding.layout import Layout
-from grevy.decoding.scores import STATISTICS, Scores, score, statistic
+from grevy.data import TAU, Array, IntArray, Kind, Label
 from grevy.errors import GrevyError
-from grevy.recording import TAU, Array, IntArray, Kind, Label
+from grevy.evaluation.decoding.bootstrap import MIN_RESAMPLES
+from grevy.evaluation.decoding.intervals import intervals
+from grevy.evaluation.decoding.layout import Layout
+from grevy.evaluation.decoding.scores import STATISTICS, Scores, score, statistic
 
 BOOTSTRAP = 3
 """The stream of random numbers that resamples are drawn from."""
@@ -29,7 +29,7 @@ class Decoding:
     scores : ContinuousScores, CircularScores or DiscreteScores
     intervals : dict
         For scores on the test steps, by their name: (low, high) of a 95 % confidence interval.
-        See `grevy.decoding.intervals`.
+        See `grevy.evaluation.decoding.intervals`.
     steps : ndarray of shape (n,)
         The test steps.
     true, decoded : ndarray of shape (n, L) or (n,)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding.checks import Float64Array, parts
-from grevy.decoding.layout import Layout
-from grevy.recording import Array, FloatArray, IntArray
+from grevy.data import Array, Float64Array, FloatArray, IntArray
+from grevy.evaluation.checks import parts
+from grevy.evaluation.decoding.layout import Layout
 
 PENALTIES = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4)
 """The candidates, the smoothest first."""

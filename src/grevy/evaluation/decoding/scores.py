@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from grevy.decoding.angles import angular_error, circular_correlation
-from grevy.decoding.layout import Layout
-from grevy.recording import TAU, Array, IntArray, Label
+from grevy.data import TAU, Array, IntArray, Label
+from grevy.evaluation.decoding.angles import angular_error, circular_correlation
+from grevy.evaluation.decoding.layout import Layout
 
 MAX_CONFUSED = 100
 """Of more classes no confusion matrix is made; nobody could read it."""

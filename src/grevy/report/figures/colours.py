@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grevy.figures.scene import Column, wrapped
-from grevy.recording import TAU
+from grevy.data import TAU
+from grevy.report.figures.scene import Column
+from grevy.report.words import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data import TAU, Array, FloatArray, IntArray, Label
 from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
-from grevy.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
-from grevy.figures.heldout import class_bands, confusion, middle, stretches, unbroken
-from grevy.figures.panels import CHANCE, FAINT, LINE, draw_loss
-from grevy.figures.scene import label_columns, short
-from grevy.figures.style import INK, STYLE
-from grevy.recording import TAU, Array, FloatArray, IntArray, Label
+from grevy.report.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
+from grevy.report.figures.heldout import class_bands, confusion, middle, stretches, unbroken
+from grevy.report.figures.panels import CHANCE, FAINT, LINE, draw_loss
+from grevy.report.figures.scene import label_columns
+from grevy.report.figures.style import INK, STYLE
+from grevy.report.words import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from grevy.decoding import angular_error
-from grevy.recording import TAU, Array, FloatArray, IntArray, Label
+from grevy.data import TAU, Array, FloatArray, IntArray, Label
+from grevy.evaluation import angular_error
 
 MAX_STRETCHES = 12
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grevy.figures.colours import MAX_CLASSES, colour_arguments, draw_key
-from grevy.figures.scene import Column, Scene, short, thousands
-from grevy.recording import TAU, Array, FloatArray
+from grevy.data import TAU, Array, FloatArray
+from grevy.report.figures.colours import MAX_CLASSES, colour_arguments, draw_key
+from grevy.report.figures.scene import Column, Scene
+from grevy.report.words import short, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

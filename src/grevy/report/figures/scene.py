@@ -7,16 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grevy.recording import TAU, Array, FloatArray, Label
+from grevy.data import TAU, Array, FloatArray, Label
+from grevy.report.words import angle_unit, short
 
 MAX_POINTS = 20_000
 MAX_LABELS = 3
-
-# Control codes, and those that turn the direction of all the text that follows.
-_UNSHOWN = dict.fromkeys(
-    [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
-    "\N{REPLACEMENT CHARACTER}",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,37 +67,3 @@ def label_columns(label: Label, name_length: int = 18, class_length: int = 11) -
     width = label.values.shape[1]
     names = [name] if width == 1 else [f"{name} [{column}]" for column in range(width)]
     return [Column(n, "continuous", label.values[:, i]) for i, n in enumerate(names)]
-
-
-def angle_unit(period: float) -> str:
-    """Name the unit of angles that repeat after `period`."""
-    return {TAU: "rad", 360.0: "degrees"}.get(period, f"of {period:g}")
-
-
-def short(text: str, length: int) -> str:
-    """Keep a text on one line of bounded length, without codes that no figure or page can show."""
-    text = " ".join(text.split()).translate(_UNSHOWN)
-    # Half a surrogate pair, as from a file name that is no valid text, cannot be written.
-    text = text.encode("utf-8", errors="replace").decode()
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def wrapped(text: str) -> str:
-    """Break a name into lines that fit beside the panels."""
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, 12))
-
-
-def thinning(every: int, length: int) -> str:
-    """Say which of the time steps are drawn as points, where not all are."""
-    if every == 1:
-        return ""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
-    ending = "th" if every % 100 in (11, 12, 13) else ending
-    return f"every {every}{ending} of {thousands(length)} time steps"
-
-
-def thousands(number: int) -> str:
-    """Write a large number in groups of three digits."""
-    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")

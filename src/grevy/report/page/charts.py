@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from grevy.figures.panels import CHANCE, FAINT, LINE
-from grevy.recording import Array
-from grevy.report.packing import plain
+from grevy.data import Array
+from grevy.report.figures.panels import CHANCE
+from grevy.report.page.packing import plain
 
 INK, QUIET, RULE, GRID = "#1f2a37", "#56636f", "#c5ced6", "#e9edf1"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -114,9 +114,3 @@ def points(x: Array, y: Array, name: str, colour: str, **more: Any) -> dict[str,
 def chance_line(**more: Any) -> dict[str, Any]:
     """Style a line that says what knowing nothing gives."""
     return {"color": CHANCE, "width": 1.5, "dash": "dash", **more}
-
-
-__all__ = [
-    "CHANCE", "FAINT", "GRID", "INK", "LINE", "QUIET", "RULE", "Chart", "axis",
-    "chance_line", "layout", "line", "plain", "points", "text",
-]  # fmt: skip

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archived import ArchivedRun
-from grevy.decoding.scores import MAX_CONFUSED
-from grevy.evaluation import Decoded
-from grevy.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
-from grevy.figures.heldout import (
+from grevy.archive import ArchivedRun
+from grevy.data import TAU, Array, IntArray, Label
+from grevy.evaluation import MAX_CONFUSED, Decoded
+from grevy.report.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
+from grevy.report.figures.heldout import (
     class_bands,
     confusion,
     error_by_value,
@@ -16,24 +16,11 @@ from grevy.figures.heldout import (
     stretches,
     unbroken,
 )
-from grevy.figures.scene import short, thinning, thousands
-from grevy.recording import TAU, Array, IntArray, Label
-from grevy.report.charts import (
-    CHANCE,
-    FAINT,
-    INK,
-    LINE,
-    RULE,
-    Chart,
-    chance_line,
-    layout,
-    line,
-    plain,
-    points,
-    text,
-)  # fmt: skip
+from grevy.report.figures.panels import CHANCE, FAINT, LINE
+from grevy.report.page.charts import INK, RULE, Chart, chance_line, layout, line, points, text
+from grevy.report.page.packing import plain
 from grevy.report.results import LabelResult
-from grevy.report.wording import number, score
+from grevy.report.words import number, score, short, thinning, thousands
 
 MAX_DIMENSIONS = 12
 # Over all stretches and dimensions of one label, to keep the page light.

@@ -5,27 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archived import ArchivedRun
-from grevy.figures.colours import BLUES
-from grevy.figures.scene import short
-from grevy.fit_quality.goodness import TAIL_FRACTION, TAIL_STEPS
-from grevy.fit_quality.null import SEEN_LABEL
-from grevy.recording import FloatArray
-from grevy.report.charts import (
-    CHANCE,
-    FAINT,
-    INK,
-    LINE,
-    Chart,
-    chance_line,
-    layout,
-    line,
-    plain,
-    text,
-)  # fmt: skip
+from grevy.archive import ArchivedRun
+from grevy.data import FloatArray
+from grevy.evaluation import SEEN_LABEL
+from grevy.report.figures.colours import BLUES
+from grevy.report.figures.panels import CHANCE, FAINT, LINE
+from grevy.report.page.charts import INK, Chart, chance_line, layout, line, text
+from grevy.report.page.packing import plain
 from grevy.report.results import NAMES, LabelResult
 from grevy.report.verdict import null_sentence
-from grevy.report.wording import INTERVAL, number, score
+from grevy.report.words import INTERVAL, number, score, short
 
 # An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
 LOWEST_R2 = -0.5
@@ -270,20 +259,9 @@ def loss_chart(run: ArchivedRun) -> Chart | None:
 
 
 def chance_loss(run: ArchivedRun) -> float | None:
-    """Return the loss of an encoder that knows nothing, in nats; None if it is not known.
-
-    As archived, or found back from the goodness of fit, which is the distance between it and the
-    loss at the end of training.
-    """
+    """Return the loss of an encoder that knows nothing, in nats; None if it is not known."""
     archived = run.metrics.get("chance_nats")
-    if isinstance(archived, int | float):
-        return float(archived)
-    bits, loss = run.metrics.get("goodness_of_fit_bits"), run.history.get("loss")
-    if not isinstance(bits, int | float) or loss is None:
-        return None
-    tail = loss[-max(TAIL_STEPS, int(TAIL_FRACTION * len(loss))) :]
-    chance = float(bits) * math.log(2) + float(np.mean(tail))
-    return chance if math.isfinite(chance) else None
+    return float(archived) if isinstance(archived, int | float) else None
 
 
 def consistency_chart(run: ArchivedRun) -> Chart | None:

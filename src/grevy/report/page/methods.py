@@ -3,13 +3,11 @@
 import shlex
 from typing import Any
 
-from grevy import __version__
-from grevy.archive import without_home
-from grevy.archived import ArchivedRun
+from grevy.archive import ArchivedRun, without_home
 from grevy.config import RunConfig
-from grevy.figures.scene import short, thousands
 from grevy.report.results import LabelResult
-from grevy.report.wording import listed, number, plural
+from grevy.report.words import listed, number, plural, short, thousands
+from grevy.version import __version__
 
 CEBRA_BIBTEX = """\
 @article{schneider2023learnable,

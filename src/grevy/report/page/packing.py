@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grevy.recording import Array
+from grevy.data import Array
 
 # Quantised values are whole multiples of a 65534th of the range; 65535 stands for nothing.
 LEVELS = 65_534

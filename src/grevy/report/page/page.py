@@ -8,32 +8,24 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from grevy import __version__
-from grevy.archive import without_home
-from grevy.archived import ArchivedRun
-from grevy.decoding.scores import MAX_CONFUSED
-from grevy.figures.scene import short
-from grevy.report.charts import Chart
-from grevy.report.decoded import decoded_charts, has_no_matrix
-from grevy.report.evidence import (
+from grevy.archive import ArchivedRun, without_home
+from grevy.evaluation import MAX_CONFUSED
+from grevy.report.page.charts import Chart
+from grevy.report.page.decoded import decoded_charts, has_no_matrix
+from grevy.report.page.evidence import (
     baseline_chart,
     consistency_chart,
     folds_chart,
     loss_chart,
     null_chart,
 )
-from grevy.report.methods import bibtex, command, methods
-from grevy.report.packing import script_json
-from grevy.report.results import (
-    IN_UNITS,
-    NAMES,
-    LabelResult,
-    held_out_words,
-    label_results,
-)
-from grevy.report.space import space_data
+from grevy.report.page.methods import bibtex, command, methods
+from grevy.report.page.packing import script_json
+from grevy.report.page.space import space_data
+from grevy.report.results import IN_UNITS, NAMES, LabelResult, held_out_words, label_results
 from grevy.report.verdict import latent_sentence, run_verdicts
-from grevy.report.wording import NOTHING, duration, number, plural
+from grevy.report.words import NOTHING, duration, number, plural, short
+from grevy.version import __version__
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -63,7 +55,7 @@ def report_html(run: ArchivedRun) -> str:
     Parameters
     ----------
     run : ArchivedRun
-        As `grevy.archived.read_run` returns it; labels, decoded values and any of the metrics may
+        As `grevy.read_run` returns it; labels, decoded values and any of the metrics may
         be missing.
 
     Returns

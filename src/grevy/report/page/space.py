@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archived import ArchivedRun
-from grevy.decoding import principal_components
-from grevy.figures.colours import MAX_CLASSES, class_colours, colour_arguments
-from grevy.figures.scene import MAX_POINTS, Column, label_columns, thinning, thousands
-from grevy.recording import Array, IntArray
-from grevy.report.packing import quantised, whole
-from grevy.report.wording import number
+from grevy.archive import ArchivedRun
+from grevy.data import Array, IntArray
+from grevy.evaluation import principal_components
+from grevy.report.figures.colours import MAX_CLASSES, class_colours, colour_arguments
+from grevy.report.figures.scene import MAX_POINTS, Column, label_columns
+from grevy.report.page.packing import quantised, whole
+from grevy.report.words import number, thinning, thousands
 
 # More than these would make the page too heavy to mail.
 MAX_AXES, MAX_COLOURS, MAX_COMPONENTS = 24, 16, 6

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from grevy.data import Recording
+from grevy.engine import Conditional, SamplingPlan
 from grevy.errors import GrevyError
-from grevy.fitting.parameters import time_offsets
-from grevy.recording import Recording
-from grevy.sampling import Conditional, SamplingPlan
+from grevy.model.parameters import time_offsets
 
 
 def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPlan:

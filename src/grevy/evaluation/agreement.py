@@ -7,9 +7,9 @@ from itertools import combinations, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from grevy.decoding import checked_embedding
+from grevy.data import TAU, Array, FloatArray, IntArray, Label, make_label
 from grevy.errors import GrevyError, Problems
-from grevy.recording import TAU, Array, FloatArray, IntArray, Label, make_label
+from grevy.evaluation.checks import checked_embedding
 
 N_BINS = 100
 """Bins of a continuous or circular label, over all its dimensions; the field's number."""
@@ -80,7 +80,7 @@ def consistency(
         "0", "1", ... if not given.
     labels : sequence of K Label or array_like, optional
         One label for each embedding, of its length, all of one kind; arrays as in
-        `grevy.recording.make_label`.
+        `grevy.data.make_label`.
     n_bins : int
         For continuous and circular labels: bins in all, so that each of L dimensions gets the L-th
         root of it; at least 3.

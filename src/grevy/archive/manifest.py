@@ -1,0 +1,168 @@
+"""The manifest: written last, with the checksum of every other file; `verify` compares."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from grevy.archive.folder import CONFIG, DECODED, FOLDERS, LABELS, MANIFEST, REPORT, RunFolder
+from grevy.archive.writing import write_bytes
+from grevy.data import Recording, data_checksum
+from grevy.errors import GrevyError
+
+# A larger one is none of ours, and is not read into memory.
+MANIFEST_BYTES = 2**24
+
+
+def unseal(folder: RunFolder) -> None:
+    """Remove the manifest of a run that is about to be replaced, and what is read by it alone."""
+    for name in (MANIFEST, REPORT, LABELS, DECODED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def seal(
+    folder: RunFolder,
+    recordings: Sequence[Recording],
+    run_id: str,
+    seconds: float | None,
+    environment: Mapping[str, Any],
+) -> None:
+    """Write the manifest: checksums of all files and of the input data, versions, platform.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    recordings : sequence of Recording
+        What the run was made from.
+    run_id : str
+    seconds : float or None
+        How long the run took, where it is known.
+    environment : mapping
+        Versions, platform and what else decides about last bits, as the manifest says it.
+    """
+    files = {name: file_checksum(folder / name) for name in _own_files(folder)}
+    manifest = {
+        "run_id": run_id,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "files": files,
+        "data": [
+            {
+                "source": without_home(recording.source),
+                "time_steps": len(recording),
+                "neurons": recording.n_neurons,
+                "sha256": data_checksum([recording]),
+            }
+            for recording in recordings
+        ],
+        **environment,
+    }
+    _write_manifest(folder, manifest)
+
+
+def without_home(text: str) -> str:
+    """Write paths below the home folder from `~` on: they would tell the user's name."""
+    # Not Path.home(), which raises for a user who has none.
+    home = os.path.expanduser("~") + os.sep  # noqa: PTH111
+    return text.replace(home, f"~{os.sep}")
+
+
+def add_to_manifest(folder: RunFolder, names: Sequence[str]) -> None:
+    """Enter files that were written, or removed, after a run was sealed.
+
+    The checksums of all other files stay as they were, so that a change to them still shows.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run.
+    """
+    manifest = read_manifest(folder)
+    files = {name: each for name, each in manifest["files"].items() if name not in names}
+    present = [name for name in names if (folder / name).is_file()]
+    files |= {name: file_checksum(folder / name) for name in present}
+    _write_manifest(folder, {**manifest, "files": files})
+
+
+def _write_manifest(folder: RunFolder, manifest: Mapping[str, Any]) -> None:
+    write_bytes(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _own_files(folder: RunFolder) -> list[str]:
+    """List the files of a run; what else lies in the folder is the user's own business."""
+    inside = [path for name in FOLDERS for path in (folder / name).rglob("*")]
+    paths = [folder / CONFIG, folder / REPORT, *sorted(inside)]
+    return [
+        path.relative_to(folder.root).as_posix()
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any]:
+    """Read the manifest of a finished run.
+
+    Raises
+    ------
+    GrevyError
+        If there is none, or it is damaged.
+    """
+    if not folder.finished:
+        raise GrevyError(
+            f"{folder.root} holds no finished run: there is no {MANIFEST}. Give the folder that "
+            f"was a run's --output-dir."
+        )
+    path = folder / MANIFEST
+    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
+        if path.stat().st_size <= MANIFEST_BYTES:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(manifest["files"], dict):
+                return dict(manifest)
+    raise GrevyError(f"{path} is damaged. Restore it, or make the run again.")
+
+
+def verify(folder: RunFolder) -> list[str]:
+    """Compare a finished run with its manifest.
+
+    Returns
+    -------
+    list of str
+        One line for each file that is missing, changed or new; empty if all is as it was.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run.
+    """
+    files: dict[str, str] = read_manifest(folder)["files"]
+    states = {name: _state(folder, name, checksum) for name, checksum in files.items()}
+    states |= {name: "not in the manifest" for name in _own_files(folder) if name not in files}
+    # A name from a stranger's file may hold codes that play tricks with a terminal.
+    return [
+        f"{name if name.isprintable() else repr(name)}: {state}"
+        for name, state in states.items()
+        if state
+    ]
+
+
+def _state(folder: RunFolder, name: str, checksum: str) -> str:
+    """Say what has become of a file; nothing if it is as it was."""
+    try:
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.root.resolve()):
+            return "outside the folder, not read"
+        if not path.is_file():
+            return "missing"
+        return "" if file_checksum(path) == checksum else "changed"
+    except (OSError, ValueError, RuntimeError) as error:  # a name no file can have; links in a ring
+        return f"cannot be read ({error})"

@@ -1,0 +1,113 @@
+"""Several recordings on one time axis: their labels aligned, laid end to end, restricted."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from grevy.data.arrays import IntArray
+from grevy.data.labels import Label
+from grevy.data.recording import Recording
+from grevy.data.splits import training_segments
+from grevy.errors import GrevyError
+
+
+def align_labels(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Give discrete labels of all recordings one set of classes, and check that kinds agree.
+
+    Raises
+    ------
+    GrevyError
+        If the recordings differ in the number, kinds or dimensions of their labels.
+    """
+    first = _signature(recordings[0])
+    for number, recording in enumerate(recordings):
+        if _signature(recording) != first:
+            raise GrevyError(
+                f"recordings 0 and {number} have different labels: {_described(first)} and "
+                f"{_described(_signature(recording))}. Give all recordings the same labels."
+            )
+    columns = list(zip(*(recording.labels for recording in recordings), strict=True))
+    shared = [_share_classes(column) for column in columns]
+    return tuple(
+        replace(recording, labels=tuple(column[number] for column in shared))
+        for number, recording in enumerate(recordings)
+    )
+
+
+def _signature(recording: Recording) -> list[tuple[str, int, str]]:
+    return [
+        (label.kind, label.values[:1].size, _type_of(label.classes)) for label in recording.labels
+    ]
+
+
+def _type_of(classes: tuple[Any, ...]) -> str:
+    """Tell strings from numbers: 1 and "1" must not become one class."""
+    return "text" if classes and isinstance(classes[0], str) else ""
+
+
+def _described(signature: list[tuple[str, int, str]]) -> str:
+    parts = [f"{kind} of {n} dimension(s){' as text' * bool(t)}" for kind, n, t in signature]
+    return " + ".join(parts) or "none"
+
+
+def _share_classes(labels: Sequence[Label]) -> list[Label]:
+    if labels[0].kind != "discrete":
+        return list(labels)
+    classes = sorted({value for label in labels for value in label.classes})
+    codes = {value: code for code, value in enumerate(classes)}
+    moved = [np.array([codes[value] for value in label.classes], np.int64) for label in labels]
+    return [
+        replace(label, values=new[label.values], classes=tuple(classes))
+        for label, new in zip(labels, moved, strict=True)
+    ]
+
+
+def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
+    """Return each recording's segments on the time axis on which recordings lie end to end."""
+    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    return [each.segments + start for each, start in zip(recordings, starts, strict=False)]
+
+
+def join_recordings(recordings: Sequence[Recording]) -> Recording:
+    """Lay recordings end to end for evaluation; the neural data of several is left out."""
+    if len(recordings) == 1:
+        return recordings[0]
+    pass
+
+    aligned = align_labels(recordings)
+    labels = [
+        replace(column[0], values=np.concatenate([label.values for label in column]))
+        for column in zip(*(recording.labels for recording in aligned), strict=True)
+    ]
+    return Recording(
+        neural=np.zeros((sum(len(recording) for recording in recordings), 0), np.float32),
+        labels=tuple(labels),
+        segments=np.concatenate(laid_out(recordings)),
+        sampling_rate=recordings[0].sampling_rate,
+        source=recordings[0].source,
+    )
+
+
+def restricted(recordings: Sequence[Recording], steps: IntArray) -> tuple[Recording, ...]:
+    """Restrict recordings to some steps: these alone, in runs, are left as segments.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    steps : ndarray
+        Sorted, on the common time axis on which the recordings lie end to end.
+
+    Raises
+    ------
+    GrevyError
+        If a recording has none of the steps.
+    """
+    kept, start = [], 0
+    for recording in recordings:
+        own = steps[(steps >= start) & (steps < start + len(recording))]
+        runs = training_segments(recording.segments, own - start)
+        kept.append(replace(recording, segments=runs))
+        start += len(recording)
+    return tuple(kept)

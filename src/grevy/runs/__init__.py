@@ -1,0 +1,38 @@
+"""One run, from settings to a sealed folder: load, train, evaluate, draw, archive, report."""
+
+from grevy.runs.assessment import assess, embed_recordings
+from grevy.runs.embedding import embed_file
+from grevy.runs.experiment import (
+    Run,
+    draw,
+    keeping_training,
+    output_paths,
+    run_experiment,
+    settled_settings,
+    train,
+    write_outcome,
+)
+from grevy.runs.holding_out import holdout_split, settle_seed
+from grevy.runs.preparing import make_model
+from grevy.runs.provenance import environment
+from grevy.runs.rescoring import EvaluationRequest, evaluate_target
+
+__all__ = [
+    "EvaluationRequest",
+    "Run",
+    "assess",
+    "draw",
+    "embed_file",
+    "embed_recordings",
+    "environment",
+    "evaluate_target",
+    "holdout_split",
+    "keeping_training",
+    "make_model",
+    "output_paths",
+    "run_experiment",
+    "settle_seed",
+    "settled_settings",
+    "train",
+    "write_outcome",
+]

@@ -1,0 +1,145 @@
+"""What a run holds out: its gap, split, folds, validation blocks, and the seed for them."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grevy.config import RunConfig
+from grevy.data import (
+    Label,
+    Recording,
+    Split,
+    SplitKind,
+    cut_folds,
+    cut_validation,
+    hold_out,
+    laid_out,
+    restricted,
+    training_segments,
+)
+from grevy.errors import GrevyError
+
+if TYPE_CHECKING:
+    from grevy.model import CEBRA, Checkpoints, Validation
+
+
+def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
+    """Name the labels that decide an encoder's positive pairs.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+    conditional : str or None
+        How positives are drawn. By time alone, continuous labels take no part.
+    """
+    return [label.name for label in labels if label.kind == "discrete" or conditional != "time"]
+
+
+def training_gap(model: "CEBRA") -> int:
+    """Return the steps that keep every training window and pair away from a test step."""
+    from grevy.model import model_receptive_field, time_offsets
+
+    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
+
+
+def settle_seed(config: RunConfig, checkpoints: "Checkpoints | None", resume: bool) -> RunConfig:
+    """Settle the seed where it decides what is held out: that of a training to go on with, or new.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Returned as it is if it has a seed, or holds out what no seed decides.
+    checkpoints : Checkpoints or None
+    resume : bool
+        Whether the training goes on from the newest usable checkpoint.
+    """
+    if config.seed is not None or config.split == "blocks":
+        return config
+    from grevy.model import CEBRA
+
+    for path in checkpoints.newest() if checkpoints is not None and resume else ():
+        try:
+            return config.model_copy(update={"seed": CEBRA.load(path, map_location="cpu").seed_})
+        except GrevyError:
+            continue  # damaged; training too goes on from the one before
+    return config.model_copy(update={"seed": secrets.randbits(32)})
+
+
+def holdout_split(
+    model: "CEBRA", recordings: Sequence[Recording], holdout: float, split: SplitKind = "blocks"
+) -> Split | None:
+    """Set time aside: blocks kept from training by receptive field and time offset, or segments.
+
+    Parameters
+    ----------
+    model : CEBRA
+        Its seed decides which segments are held out.
+    recordings : sequence of Recording
+    holdout : float
+        Fraction of the time steps inside segments; 0 for none.
+    split : {"blocks", "segments"}
+
+    Returns
+    -------
+    Split or None
+        Over the common time axis of all recordings; None if nothing is held out.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short, or has but one segment to hold out by segments.
+    """
+    if not holdout:
+        return None
+    return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
+
+
+def fold_splits(
+    model: "CEBRA", recordings: Sequence[Recording], config: RunConfig
+) -> tuple[Split, ...]:
+    """Cut the folds that a run asks for: blocks of time, or whole segments, as its `split` says.
+
+    Returns
+    -------
+    tuple of Split
+        Over the common time axis of all recordings; empty if no folds are asked for.
+
+    Raises
+    ------
+    GrevyError
+        If a recording is too short or has too few segments, or there is no label to decode.
+    """
+    if not config.folds:
+        return ()
+    if not recordings[0].labels:
+        raise GrevyError(
+            f"--folds {config.folds}: no label was given, so there is nothing to decode in each "
+            f"fold. Name one with --label, or leave --folds out."
+        )
+    each, gap = laid_out(recordings), training_gap(model)
+    return cut_folds(each, config.split, config.folds, gap, _seed(model))
+
+
+def _seed(model: "CEBRA") -> int:
+    """Return the seed of a model, trained or not; settled beforehand where it matters."""
+    seed = getattr(model, "seed_", model.seed)
+    return 0 if seed is None else int(seed)
+
+
+def training_parts(
+    model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
+) -> "tuple[list[Recording], Validation | None]":
+    """Restrict recordings to what is trained on, and take blocks for validation out of that."""
+    seen = list(recordings if split is None else restricted(recordings, split.train))
+    if not config.validation:
+        return seen, None
+    from grevy.model import Validation
+
+    apart = []
+    for number, recording in enumerate(seen):
+        inner = cut_validation(recording.segments, config.validation, training_gap(model))
+        apart.append(training_segments(recording.segments, inner.test))
+        runs = training_segments(recording.segments, inner.train)
+        seen[number] = replace(recording, segments=runs)
+    return seen, Validation(apart if len(apart) > 1 else apart[0], patience=config.patience)
