@@ -206,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     embedding, metrics = evaluate_embedding(
                         model, dataset, None, output, settings.holdout, split=settings.split
                     )
-            settled = settled_settings(model, sampling_plan(model, _recordings(dataset, None)))
+            plan = sampling_plan(model.parameters, _recordings(dataset, None))
+            settled = settled_settings(model, plan)
             resolved = {**settings.model_dump(mode="json"), **settled}
             save_results(model, embedding, metrics, resolved, output, dataset)
     except GrevyError as error:

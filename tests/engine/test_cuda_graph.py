@@ -53,7 +53,9 @@ def made(**settings):
     neural = label @ rng.normal(size=(2, 6)) + rng.normal(size=(200, 6))
     recording = make_recording(neural.astype(np.float32), [continuous(label)])
     model = grevy.CEBRA(**{**SETTINGS, **settings}, seed=1)
-    training = make_training(model, fresh_state(model, [recording], False, 1), [recording])
+    training = make_training(
+        model.parameters, fresh_state(model.parameters, [recording], False, 1), [recording]
+    )
     # On a GPU, for which steps are recorded, nothing is packed.
     layout = replace(training.encoder.layouts[0], steps=len(recording))
     return replace(training, encoder=replace(training.encoder, layouts=(layout,)))

@@ -48,7 +48,7 @@ PLANS = [
 @pytest.mark.parametrize(("labels", "options", "conditional", "prior"), PLANS)
 def test_the_plan_follows_from_labels_and_parameters(labels, options, conditional, prior):
     estimator = CEBRA(**{"batch_size": 8, **options})
-    plan = sampling_plan(estimator, [recording(*labels)])
+    plan = sampling_plan(estimator.parameters, [recording(*labels)])
     assert (plan.conditional, plan.prior) == (conditional, prior)
     assert plan.batch_size == estimator.batch_size
 
@@ -59,7 +59,7 @@ def test_the_plan_follows_from_labels_and_parameters(labels, options, conditiona
 )
 def test_time_offsets(given, expected):
     assert time_offsets(given) == expected
-    plan = sampling_plan(CEBRA(time_offsets=given), [recording()])
+    plan = sampling_plan(CEBRA(time_offsets=given).parameters, [recording()])
     assert plan.time_offsets == expected
     assert all(type(k) is int for k in plan.time_offsets)
 
@@ -78,7 +78,7 @@ def test_time_offsets(given, expected):
 )
 def test_plans_that_make_no_sense(labels, options, words):
     with pytest.raises(GrevyError) as caught:
-        sampling_plan(CEBRA(**{"batch_size": 8, **options}), [recording(*labels)])
+        sampling_plan(CEBRA(**{"batch_size": 8, **options}).parameters, [recording(*labels)])
     for word in words:
         assert word in str(caught.value)
 
@@ -86,13 +86,13 @@ def test_plans_that_make_no_sense(labels, options, words):
 @pytest.mark.parametrize(("labels", "options"), [((), {}), ((LINE,), {"conditional": "time"})])
 def test_several_recordings_need_a_label_in_common(labels, options):
     with pytest.raises(GrevyError, match="several recordings are aligned through their labels"):
-        sampling_plan(CEBRA(batch_size=8, **options), [recording(*labels)] * 2)
+        sampling_plan(CEBRA(batch_size=8, **options).parameters, [recording(*labels)] * 2)
 
 
 def test_every_wrong_parameter_is_named_at_once():
     estimator = CEBRA(batch_size=0, learning_rate=-1, seed=-3, time_offsets=0, delta=0.5)
     with pytest.raises(GrevyError, match="5 problems") as caught:
-        check_parameters(estimator)
+        check_parameters(estimator.get_params())
     for name in (
         "batch_size is 0",
         "learning_rate is -1",
@@ -149,7 +149,7 @@ def test_models_that_learn_by_contrast():
 def test_a_fresh_state_is_what_cebra_would_make(options, several, solver):
     recordings = [recording(LINE), recording(LINE, neurons=5)][: 1 + several]
     estimator = CEBRA(device="cpu", learning_rate=0.01, temperature_mode="auto", **options)
-    state = fresh_state(estimator, recordings, several, seed=3)
+    state = fresh_state(estimator.parameters, recordings, several, seed=3)
     assert type(state.solver).__name__ == solver
     assert isinstance(state.model, nn.ModuleList) == several
     (group,) = state.solver.optimizer.param_groups
@@ -157,8 +157,8 @@ def test_a_fresh_state_is_what_cebra_would_make(options, several, solver):
     optimised = {id(p) for p in group["params"]}
     owned = [*state.model.parameters(), *state.solver.criterion.parameters()]
     assert optimised == {id(p) for p in owned}
-    again = fresh_state(estimator, recordings, several, seed=3).model.state_dict()
-    other = fresh_state(estimator, recordings, several, seed=4).model.state_dict()
+    again = fresh_state(estimator.parameters, recordings, several, seed=3).model.state_dict()
+    other = fresh_state(estimator.parameters, recordings, several, seed=4).model.state_dict()
     weights = state.model.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
     assert any(not torch.equal(value, other[key]) for key, value in weights.items())
@@ -169,8 +169,8 @@ def test_a_training_brings_all_together(tmp_path):
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     estimator = CEBRA("offset5-model", batch_size=8, device="cpu", num_negatives=5)
     recordings = [make_recording(mapped, [LINE])]
-    state = fresh_state(estimator, recordings, False, seed=1)
-    training = make_training(estimator, state, recordings)
+    state = fresh_state(estimator.parameters, recordings, False, seed=1)
+    training = make_training(estimator.parameters, state, recordings)
     assert (training.encoder.left, training.encoder.right) == (2, 3)
     assert training.chance == pytest.approx(np.log(5))
     np.testing.assert_array_equal(training.encoder.starts, [0, 40])
@@ -179,7 +179,9 @@ def test_a_training_brings_all_together(tmp_path):
 
 
 def test_models_that_subsample_are_told_apart():
-    check_one_row_for_each_step(CEBRA("offset10-model"), 3)
-    check_one_row_for_each_step(CEBRA("offset4-model-2x-subsample"), 3)  # window by window
+    check_one_row_for_each_step(CEBRA("offset10-model").parameters, 3)
+    check_one_row_for_each_step(
+        CEBRA("offset4-model-2x-subsample").parameters, 3
+    )  # window by window
     with pytest.raises(GrevyError, match="one row for several time steps"):
-        check_one_row_for_each_step(CEBRA("offset40-model-4x-subsample"), 3)
+        check_one_row_for_each_step(CEBRA("offset40-model-4x-subsample").parameters, 3)

@@ -7,7 +7,7 @@ from grevy import CEBRA, Checkpoints, GrevyError
 from grevy.data.labels import continuous, discrete
 from grevy.data.recording import make_recording
 from grevy.model.checkpoints import Saver
-from grevy.model.history import label_types
+from grevy.model.fitted import label_types
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype(np.float32)
@@ -38,7 +38,7 @@ def test_time_offsets_may_be_spelt_in_another_way(tmp_path, offsets):
     kept = Checkpoints(tmp_path)
     model = CEBRA(time_offsets=(1, 2), **options).fit(X, LINE, checkpoints=kept)
     again = CEBRA(time_offsets=offsets, **options)
-    found = Saver(kept, model.data_checksum_, resume=True).newest(again)
-    assert found.n_steps_ == 2
+    found = Saver(kept, model.data_checksum_, resume=True).newest(again.parameters)
+    assert found.fitted.n_steps == 2
     with pytest.raises(GrevyError, match="differs in time_offsets"):
         again.set_params(time_offsets=3).fit(X, LINE, checkpoints=kept, resume=True)

@@ -1,16 +1,21 @@
 """Trainings side by side give what each gives alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 import grevy
 from grevy.data.labels import continuous
 from grevy.data.recording import make_recording
-from grevy.engine.loop import DivergedError, run
-from grevy.model.assembly import make_training
-from grevy.model.replicates import fit_replicates, run_together
+from grevy.engine.loop import DivergedError
+from grevy.model import fitting
+from grevy.model.replicates import fit_replicates
 from grevy.model.states import fresh_state
+from grevy.model.tasks import Task
+from grevy.model.validation import Validation
 
 SETTINGS = {
     "model_architecture": "offset5-model",
@@ -57,25 +62,35 @@ def test_each_is_as_fitted_alone(case):
     assert not hasattr(model, "model_")
 
 
-def trainings(seeds, **settings):
-    found = []
-    for seed in seeds:
-        model = grevy.CEBRA(**{**SETTINGS, **settings}, seed=seed)
-        state = fresh_state(model, [made()], False, seed)
-        found.append(make_training(model, state, [made()]))
-    return found
+def test_each_stops_when_its_own_loss_stalls():
+    recording = replace(made(), segments=np.array([[0, 60], [80, 200]]))
+    apart = Validation(np.array([[60, 80]]), every=5, patience=2)
+    model = grevy.CEBRA(**{**SETTINGS, "learning_rate": 0.01, "max_iterations": 300})
+    several = fit_replicates(model, recording, (1, 2, 3), apart)
+    for seed, got in zip((1, 2, 3), several, strict=True):
+        alone = clone(model).set_params(seed=seed).fit(recording, validation=apart)
+        assert got.validation_ == alone.validation_
+        assert got.n_steps_ == alone.n_steps_ < 300
+        np.testing.assert_array_equal(got.transform(recording), alone.transform(recording))
 
 
 @pytest.mark.parametrize("architecture", ["offset5-model", "offset36-model-dropout"])
-def test_steps_in_turn_are_the_steps_of_each(architecture):
-    apart = [
-        torch.stack([record for _, record in run(each, 0, 70)])
-        for each in trainings((1, 2, 3), model_architecture=architecture)
-    ]
-    together = trainings((1, 2, 3), model_architecture=architecture)
-    records = zip(*run_together(together, 0, 70), strict=True)
-    for expected, got in zip(apart, records, strict=True):
-        torch.testing.assert_close(torch.stack(got), expected, rtol=0, atol=0)
+def test_steps_in_turn_are_the_steps_of_each(architecture, monkeypatch):
+    """As on a GPU, but for the streams: a step of each, then the next of each."""
+    monkeypatch.setattr(fitting, "_own_stream", lambda _training: None)
+    settings = {**SETTINGS, "model_architecture": architecture}
+    estimators = [grevy.CEBRA(**settings, seed=seed) for seed in (1, 2, 3)]
+    courses = []
+    for each in estimators:
+        state = fresh_state(each.parameters, [made()], False, each.seed)
+        task = Task(each.parameters, state, (made(),), (), 0, 70)
+        first = courses[0].training if courses else None
+        courses.append(fitting.Course(task, fitting._training(task, first), each.take_up))
+    fitting._train_side_by_side(courses)
+    for got in estimators:
+        alone = clone(got).fit(made())
+        assert got.solver_.log == alone.solver_.log
+        np.testing.assert_array_equal(got.transform(made()), alone.transform(made()))
 
 
 def test_none():

@@ -102,7 +102,7 @@ def diverging_after(monkeypatch, allowed):
                 raise DivergedError(5, 0, training)
             yield record
 
-    for place in ("engine.loop", "model.replicates", "model.fitting"):
+    for place in ("engine.loop", "model.fitting"):
         monkeypatch.setattr(f"grevy.{place}.run", watched)
 
 

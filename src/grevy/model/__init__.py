@@ -4,13 +4,12 @@ from grevy.model.architectures import (
     check_one_row_for_each_step,
     describe_models,
     model_receptive_field,
-    usable_models,
 )
 from grevy.model.checkpoints import Checkpoints
 from grevy.model.estimator import CEBRA
 from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
 from grevy.model.inputs import gather_recordings
-from grevy.model.parameters import check_parameters, time_offsets
+from grevy.model.parameters import Parameters, check_parameters, usable_models
 from grevy.model.plan import sampling_plan
 from grevy.model.replicates import fit_replicates
 from grevy.model.validation import Validation
@@ -18,6 +17,7 @@ from grevy.model.validation import Validation
 __all__ = [
     "CEBRA",
     "Checkpoints",
+    "Parameters",
     "Validation",
     "check_one_row_for_each_step",
     "check_parameters",
@@ -29,6 +29,5 @@ __all__ = [
     "heldout_goodness_of_fit",
     "model_receptive_field",
     "sampling_plan",
-    "time_offsets",
     "usable_models",
 ]

@@ -1,6 +1,6 @@
 """The registered models: those that can be trained here, new ones, and what is known of them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cebra.models
 import torch
@@ -8,22 +8,18 @@ from torch import nn
 
 from grevy.engine import receptive_field
 from grevy.errors import GrevyError
+from grevy.model.parameters import Parameters, usable_models
 
 
-def usable_models() -> list[str]:
-    """List the registered models that contrastive learning can train."""
-    return [name for name in cebra.models.get_options() if "supervised" not in name]
-
-
-def new_model(estimator: Any, n_neurons: int) -> nn.Module:
-    """Make a model of an estimator's architecture; its weights follow from torch's generator.
+def new_model(parameters: Parameters, n_neurons: int) -> nn.Module:
+    """Make a model of an architecture; its weights follow from torch's generator.
 
     Raises
     ------
     GrevyError
         If the architecture is trained with labels as targets, or cannot be made in these sizes.
     """
-    name = estimator.model_architecture
+    name = parameters.model_architecture
     if name not in usable_models():
         raise GrevyError(
             f"model {name!r} is a classifier trained with labels as targets, not by contrast. "
@@ -33,22 +29,22 @@ def new_model(estimator: Any, n_neurons: int) -> nn.Module:
         model: nn.Module = cebra.models.init(
             name,
             num_neurons=n_neurons,
-            num_units=estimator.num_hidden_units,
-            num_output=estimator.output_dimension,
+            num_units=parameters.num_hidden_units,
+            num_output=parameters.output_dimension,
         )
     except (ValueError, RuntimeError, TypeError, AssertionError) as error:
         raise GrevyError(
             f"model {name!r} cannot be made with {n_neurons} neurons, "
-            f"{estimator.num_hidden_units} hidden units and {estimator.output_dimension} outputs: "
-            f"{error}"
+            f"{parameters.num_hidden_units} hidden units and {parameters.output_dimension} "
+            f"outputs: {error}"
         ) from error
     return model
 
 
-def model_receptive_field(estimator: Any) -> tuple[int, int]:
-    """Return (left, right) of an estimator's architecture, before there are data."""
+def model_receptive_field(parameters: Parameters) -> tuple[int, int]:
+    """Return (left, right) of an architecture, before there are data."""
     with torch.random.fork_rng():
-        return receptive_field(new_model(estimator, n_neurons=1))
+        return receptive_field(new_model(parameters, n_neurons=1))
 
 
 def subsamples(model: nn.Module) -> bool:
@@ -57,8 +53,8 @@ def subsamples(model: nn.Module) -> bool:
     return resamples and isinstance(model, cebra.models.ConvolutionalModelMixin)
 
 
-def check_one_row_for_each_step(estimator: Any, n_neurons: int) -> None:
-    """Check that an estimator's embedding will have as many rows as the data has time steps.
+def check_one_row_for_each_step(parameters: Parameters, n_neurons: int) -> None:
+    """Check that an embedding will have as many rows as the data has time steps.
 
     Raises
     ------
@@ -66,10 +62,10 @@ def check_one_row_for_each_step(estimator: Any, n_neurons: int) -> None:
         If its architecture subsamples.
     """
     with torch.random.fork_rng():
-        model = new_model(estimator, n_neurons)
+        model = new_model(parameters, n_neurons)
     if subsamples(model):
         raise GrevyError(
-            f"model {estimator.model_architecture!r} gives one row for several time steps; a run "
+            f"model {parameters.model_architecture!r} gives one row for several time steps; a run "
             f"needs one for each, to compare with the labels. Choose another, or train this one "
             f"with grevy.CEBRA."
         )
@@ -95,7 +91,7 @@ class ModelDescription(NamedTuple):
 def describe_models(
     n_neurons: int, num_hidden_units: int, output_dimension: int
 ) -> list[ModelDescription]:
-    """Describe every registered model that can be made with these sizes."""
+    """Describe every registered model that can be made with these parameters."""
     described = []
     with torch.random.fork_rng():
         for name in usable_models():
@@ -108,6 +104,6 @@ def describe_models(
                 )
             except (ValueError, RuntimeError, TypeError, AssertionError):
                 continue
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            described.append(ModelDescription(name, sum(receptive_field(model)), parameters))
+            trained = sum(parameter.numel() for parameter in model.parameters())
+            described.append(ModelDescription(name, sum(receptive_field(model)), trained))
     return described

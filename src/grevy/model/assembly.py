@@ -1,7 +1,6 @@
 """A model, data and parameters, put together into a `Training`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,23 +17,25 @@ from grevy.engine import (
     receptive_field,
 )
 from grevy.errors import GrevyError
-from grevy.model.parameters import DTYPES
+from grevy.model.parameters import DTYPES, Parameters
 from grevy.model.plan import sampling_plan
 from grevy.model.states import ModelState
 
 
-def make_training(estimator: Any, state: ModelState, recordings: Sequence[Recording]) -> Training:
+def make_training(
+    parameters: Parameters, state: ModelState, recordings: Sequence[Recording]
+) -> Training:
     """Bring data, model and sampler together."""
     models = tuple(state.model) if state.several else (state.model,)
     left, right = receptive_field(models[0])
-    plan = sampling_plan(estimator, recordings)
+    plan = sampling_plan(parameters, recordings)
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
-    dtype = DTYPES[estimator.precision]
+    dtype = DTYPES[parameters.precision]
     networks = tuple(compile_network(model, dtype) for model in models)
-    if dtype != torch.float32 and (None in networks or estimator.masking_kwargs):
+    if dtype != torch.float32 and (None in networks or parameters.masking_kwargs):
         raise GrevyError(
-            f"precision {estimator.precision!r} needs a model of convolutions and linear layers "
+            f"precision {parameters.precision!r} needs a model of convolutions and linear layers "
             f"without dropout, and no masking. Use precision='float32', or another model."
         )
     may_pack = torch.device(state.device).type == "cpu"
@@ -58,7 +59,7 @@ def make_training(estimator: Any, state: ModelState, recordings: Sequence[Record
         sampler,
         state.solver.criterion,
         state.solver.optimizer,
-        estimator.distance,
+        parameters.distance,
         state.seed,
-        make_masks(estimator.masking_kwargs),
+        make_masks(parameters.masking_kwargs),
     )

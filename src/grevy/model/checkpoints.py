@@ -1,14 +1,17 @@
-"""Model files in `cebra`'s format: read without running anybody's code, kept during training."""
+"""A training kept on the disk while it goes on, and found again."""
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grevy.engine import resolve_device
 from grevy.errors import GrevyError
-from grevy.model.parameters import time_offsets
+from grevy.model.files import Saved, pack, read_saved, write_checkpoint
+from grevy.model.fitted import Fitted
+from grevy.model.parameters import Parameters, time_offsets
 
 
 @dataclass(frozen=True)
@@ -102,56 +105,57 @@ class Saver:
             minutes is not None and time.monotonic() - self._written >= 60 * minutes
         )
 
-    def save(self, estimator: Any) -> None:
+    def save(self, parameters: Parameters, fitted: Fitted) -> None:
         """Write one."""
         if not self._goes_on:  # what is left of a training that is now started over
             self.checkpoints.prune(keep=0)
             self._goes_on = True
-        estimator.save(self.checkpoints.path(estimator.n_steps_))
+        contents = pack(parameters.given, fitted)
+        write_checkpoint(contents, self.checkpoints.path(fitted.n_steps))
         self.checkpoints.prune()
         self._written = time.monotonic()
 
-    def save_last(self, estimator: Any) -> None:
+    def save_last(self, parameters: Parameters, fitted: Fitted) -> None:
         """Save as the training ends, for whatever reason: a failure must not hide the reason."""
         try:
-            self.save(estimator)
+            self.save(parameters, fitted)
         except GrevyError as error:
             warnings.warn(f"no checkpoint could be kept: {error}", stacklevel=2)
 
-    def newest(self, estimator: Any) -> Any:
+    def newest(self, parameters: Parameters) -> Saved | None:
         """Load the newest whole checkpoint, if there is one.
 
         Raises
         ------
         GrevyError
-            If it is of another training than the one that `estimator` is about to do, or beyond it.
+            If it is of another training than the one that is about to be done, or beyond it.
         """
         for path in self.checkpoints.newest():
             try:
-                loaded = type(estimator).load(path, map_location=resolve_device(estimator.device))
+                saved = read_saved(path, resolve_device(parameters.device))
             except GrevyError:
                 continue  # cut off while it was written elsewhere, or damaged: take the one before
-            other = _differing(estimator, loaded)
-            if other or loaded.data_checksum_ != self.data_checksum:
+            other = _differing(parameters, saved.parameters)
+            if other or saved.fitted.data_checksum != self.data_checksum:
                 what = ", ".join(other) or "the data"
                 raise GrevyError(
                     f"the checkpoint {path} is of another training: it differs in {what}. Resume "
                     f"with the same settings and data, or start without resume."
                 )
-            if loaded.n_steps_ > estimator.max_iterations:
+            if saved.fitted.n_steps > parameters.max_iterations:
                 raise GrevyError(
-                    f"the checkpoint {path} has {loaded.n_steps_} steps already, more than "
-                    f"max_iterations={estimator.max_iterations}. Ask for as many or more, or start "
-                    f"without resume."
+                    f"the checkpoint {path} has {saved.fitted.n_steps} steps already, more than "
+                    f"max_iterations={parameters.max_iterations}. Ask for as many or more, or "
+                    f"start without resume."
                 )
-            return loaded
+            return saved
         return None
 
 
-def _differing(estimator: Any, loaded: Any) -> list[str]:
+def _differing(parameters: Parameters, saved: Mapping[str, Any]) -> list[str]:
     """List the parameters that matter and are not the same."""
-    mine, theirs = estimator.get_params(), loaded.get_params()
-    for parameters in (mine, theirs):  # one offset alone, a list and an array are all the same
-        parameters["time_offsets"] = time_offsets(parameters["time_offsets"])
-    free = _FREE | ({"seed"} if estimator.seed is None else set())
+    mine, theirs = dict(parameters.given), dict(saved)
+    for each in (mine, theirs):  # one offset alone, a list and an array are all the same
+        each["time_offsets"] = time_offsets(each["time_offsets"])
+    free = _FREE | ({"seed"} if parameters.seed is None else set())
     return [name for name in mine if name not in free and mine[name] != theirs[name]]

@@ -19,9 +19,18 @@ from sklearn.utils.validation import check_is_fitted
 from grevy.engine import PriorKind
 from grevy.errors import GrevyError, unknown
 from grevy.model.checkpoints import Checkpoints
-from grevy.model.files import pack, read_checkpoint, unpack, write_checkpoint
-from grevy.model.fitting import Callback, Hook, task_of_fit, task_of_partial_fit, train
-from grevy.model.parameters import check_parameters
+from grevy.model.files import pack, read_saved, unpack, write_checkpoint
+from grevy.model.fitted import Fitted
+from grevy.model.fitting import train
+from grevy.model.inputs import gather_recordings
+from grevy.model.parameters import Parameters, check_parameters
+from grevy.model.tasks import (
+    Callback,
+    Hook,
+    task_of_adapting,
+    task_of_fit,
+    task_of_partial_fit,
+)
 from grevy.model.transforming import transform
 from grevy.model.validation import Validation
 
@@ -150,6 +159,35 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         for name in self._get_param_names():
             setattr(self, name, given[name])
 
+    @property
+    def parameters(self) -> Parameters:
+        """All parameters, checked.
+
+        Raises
+        ------
+        GrevyError
+            Naming every one that is out of range, and the range.
+        """
+        return check_parameters(self.get_params(deep=False))
+
+    @property
+    def fitted(self) -> Fitted:
+        """All fitted attributes.
+
+        Raises
+        ------
+        GrevyError
+            If there are none.
+        """
+        if not cebra_checks.check_fitted(self):
+            raise GrevyError("this CEBRA is not fitted. Call fit first.")
+        return Fitted.of(self.__dict__)
+
+    def take_up(self, fitted: Fitted) -> Self:
+        """Take what a training has come to as the fitted attributes."""
+        self.__dict__.update(fitted.attributes)
+        return self
+
     def fit(
         self,
         X: Any,
@@ -205,19 +243,24 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         KeyboardInterrupt, SystemExit
             After Ctrl-C or SIGTERM; the estimator is usable as far as training got.
         """
-        check_parameters(self)
-        task = task_of_fit(
-            self,
-            X,
-            y,
-            Hook(callback, callback_frequency),
-            adapt=adapt,
-            segments=segments,
-            checkpoints=checkpoints,
-            resume=resume,
-            validation=validation,
-        )
-        train(self, task, self.__dict__.update)
+        parameters, hook = self.parameters, Hook(callback, callback_frequency)
+        recordings, several = gather_recordings(X, y, segments)
+        if adapt and cebra_checks.check_fitted(self):
+            if checkpoints is not None or validation is not None:
+                raise GrevyError("adapt takes neither checkpoints nor validation. Drop them.")
+            task = task_of_adapting(parameters, self.fitted, recordings, several, y, hook)
+        else:
+            task = task_of_fit(
+                parameters,
+                recordings,
+                several,
+                y,
+                hook,
+                checkpoints=checkpoints,
+                resume=resume,
+                validation=validation,
+            )
+        train([task], [self.take_up])
         return self
 
     def partial_fit(
@@ -238,9 +281,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             return self.fit(
                 X, *y, callback=callback, callback_frequency=callback_frequency, segments=segments
             )
-        check_parameters(self)
-        task = task_of_partial_fit(self, X, y, Hook(callback, callback_frequency), segments)
-        train(self, task, self.__dict__.update)
+        hook = Hook(callback, callback_frequency)
+        task = task_of_partial_fit(self.parameters, self.fitted, X, y, hook, segments)
+        train([task], [self.take_up])
         return self
 
     def transform(
@@ -294,7 +337,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         write_checkpoint(self._get_state_dict(), Path(filename))
 
     def _get_state_dict(self) -> dict[str, Any]:
-        return pack(super()._get_state_dict(), self)
+        return pack(self.get_params(), self.fitted)
 
     def __getstate__(self) -> dict[str, Any]:
         """Give model and solver as a checkpoint: not every class of `cebra` can be pickled."""
@@ -312,9 +355,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         super().__setstate__(own)
         if checkpoint is not None:
             contents = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=False)
-            loaded = self._from_contents(contents, None)
-            restored = ("model_", "solver_", "device_")
-            self.__dict__.update({name: getattr(loaded, name) for name in restored})
+            self.take_up(unpack(contents, None).fitted)
 
     @classmethod
     def load(
@@ -343,23 +384,5 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         """
         if backend not in ("auto", "sklearn", "torch"):
             raise unknown("backend", backend, ["auto", "sklearn"])
-        path = Path(filename)
-        contents = read_checkpoint(path, map_location or "cpu", trust=weights_only is False)
-        if isinstance(contents, cebra.CEBRA):  # written by cebra's old "torch" backend
-            contents = contents._get_state_dict()
-        try:
-            return cls._from_contents(contents, map_location)
-        except GrevyError:
-            raise
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise GrevyError(
-                f"{path} is no CEBRA model: {type(error).__name__}: {error}. Expected a file "
-                f"written by CEBRA.save."
-            ) from error
-
-    @classmethod
-    def _from_contents(cls, contents: dict[str, Any], device: str | None) -> Self:
-        saved = unpack(contents, device)
-        loaded = cls(**saved.parameters)
-        loaded.__dict__.update(saved.fitted)
-        return loaded
+        saved = read_saved(Path(filename), map_location, trust=weights_only is False)
+        return cls(**saved.parameters).take_up(saved.fitted)

@@ -1,15 +1,17 @@
-"""What Grevy adds to the contents of `cebra`'s model files, and how they are taken up again."""
+"""Model files in `cebra`'s format: written whole, read without running anybody's code."""
 
 import io
 import pickle
 import secrets
 import warnings
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cebra
 import cebra.models
 import numpy as np
 import torch
@@ -18,12 +20,16 @@ from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 from grevy.atomic import whole_file
 from grevy.engine import chance_loss, resolve_device
 from grevy.errors import GrevyError, unknown
+from grevy.model.fitted import Fitted
+from grevy.model.parameters import Parameters
 from grevy.model.states import taken_over, without_fused
 from grevy.version import __version__ as grevy_version
 
-# Parameters of ours that `cebra.CEBRA` does not know; they stay out of its part of a file.
-_OWN_PARAMETERS = ("seed", "prior", "num_negatives", "precision")
-_OWN_ATTRIBUTES = ("seed_", "n_steps_", "chance_", "data_checksum_", "validation_")
+# Fitted attributes that `cebra` knows; the others are kept in a part of our own.
+_CEBRAS = (
+    "label_types", "device", "n_features", "n_features_in", "num_sessions", "offset", "solver_name",
+)  # fmt: skip
+_OWN = ("seed", "n_steps", "chance", "data_checksum", "validation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,35 +40,41 @@ class Saved:
     ----------
     parameters : dict
         Of the constructor.
-    fitted : dict
-        Fitted attributes.
+    fitted : Fitted
     """
 
     parameters: dict[str, Any]
-    fitted: dict[str, Any]
+    fitted: Fitted
 
 
-def pack(contents: dict[str, Any], estimator: Any) -> dict[str, Any]:
+def pack(parameters: Mapping[str, Any], fitted: Fitted) -> dict[str, Any]:
     """Put what is ours into a part of its own, so that plain `cebra` can read the rest.
 
     Parameters
     ----------
-    contents : dict
-        As `cebra.CEBRA` writes the estimator; not changed.
-    estimator : CEBRA
+    parameters : mapping
+        Of the constructor.
+    fitted : Fitted
     """
-    parameters = dict(contents["args"])
-    own = {name: parameters.pop(name) for name in _OWN_PARAMETERS}
-    if isinstance(parameters["time_offsets"], np.ndarray):  # arrays are no plain data to `load`
-        parameters["time_offsets"] = parameters["time_offsets"].tolist()
-    solver = contents["state_dict"]
+    known = set(cebra.CEBRA._get_param_names())
+    args = {name: value for name, value in parameters.items() if name in known}
+    if isinstance(args["time_offsets"], np.ndarray):  # arrays are no plain data to `load`
+        args["time_offsets"] = args["time_offsets"].tolist()
+    solver = fitted.solver.state_dict()
+    versions = {
+        f"{name}_version": version(package)
+        for name, package in {
+            "cebra": "cebra", "torch": "torch", "numpy": "numpy", "sklearn": "scikit-learn",
+        }.items()
+    }  # fmt: skip
     return {
-        **contents,
-        "args": parameters,
+        "args": args,
+        "state": {f"{name}_": getattr(fitted, name) for name in _CEBRAS},
         "state_dict": {**solver, "optimizer": without_fused(solver["optimizer"])},
+        "metadata": {"backend": "sklearn", **versions},
         "grevy": {
-            "args": own,
-            "state": {name: getattr(estimator, name) for name in _OWN_ATTRIBUTES},
+            "args": {name: value for name, value in parameters.items() if name not in known},
+            "state": {f"{name}_": getattr(fitted, name) for name in _OWN},
             "version": grevy_version,
         },
     }
@@ -98,17 +110,50 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
         plain = _load_cebra_with_sklearn_backend(moved)
     own = contents.get("grevy", {"args": {}, "state": {}})
     batch_size = plain.batch_size or 1  # of whole-data training `cebra` keeps no number
-    fitted = {name: value for name, value in vars(plain).items() if name.endswith("_")}
-    defaults: dict[str, Any] = {
-        "seed_": secrets.randbits(32),
-        "n_steps_": len(plain.solver_.history),
-        "chance_": chance_loss(batch_size * (plain.num_sessions_ or 1), plain.hybrid),
-        "data_checksum_": None,
-        "validation_": [],
-    }
     plain.solver_.n_features = plain.n_features_
     plain.solver_.optimizer = taken_over(plain.solver_.optimizer)
-    return Saved({**contents["args"], **own["args"]}, {**fitted, **defaults, **own["state"]})
+    ours = {
+        "seed": secrets.randbits(32),
+        "n_steps": len(plain.solver_.history),
+        "chance": chance_loss(batch_size * (plain.num_sessions_ or 1), plain.hybrid),
+        "data_checksum": None,
+        "validation": [],
+    } | {name: own["state"][f"{name}_"] for name in _OWN if f"{name}_" in own["state"]}
+    cebras = {name: getattr(plain, f"{name}_") for name in _CEBRAS}
+    fitted = Fitted(model=plain.model_, solver=plain.solver_, **cebras, **ours)
+    ours_too = {each.name for each in fields(Parameters)} - {"given"}
+    added = {name: value for name, value in own["args"].items() if name in ours_too}
+    return Saved({**contents["args"], **added}, fitted)
+
+
+def read_saved(path: Path, device: str | None, trust: bool = False) -> Saved:
+    """Read a model file of Grevy or of plain `cebra`.
+
+    Parameters
+    ----------
+    path : Path
+    device : str or None
+        As in `unpack`.
+    trust : bool
+        Allow pickled code to run. Only for files from people you trust.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing, broken, no such model, or holds pickled code.
+    """
+    contents = read_checkpoint(path, device or "cpu", trust)
+    if isinstance(contents, cebra.CEBRA):  # written by cebra's old "torch" backend
+        contents = contents._get_state_dict()
+    try:
+        return unpack(contents, device)
+    except GrevyError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise GrevyError(
+            f"{path} is no CEBRA model: {type(error).__name__}: {error}. Expected a file written "
+            f"by CEBRA.save."
+        ) from error
 
 
 def write_checkpoint(contents: dict[str, Any], path: Path) -> None:

@@ -1,198 +1,188 @@
-"""What a call of `fit` or `partial_fit` has to do, and how it is done."""
+"""One training or several side by side: every step recorded, and the result kept however it ends.
 
-import secrets
+A step of one small encoder leaves most of a GPU idle. Steps of several trainings, each asked for
+on a stream of its own, overlap there. A processor's cores are busy with one.
+"""
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import cebra.integrations.sklearn.utils as cebra_checks
-import numpy as np
 import torch
 from torch import Tensor
 
-from grevy.data import Recording, data_checksum
-from grevy.engine import DivergedError, interruptible, run
-from grevy.errors import GrevyError
+from grevy.engine import DivergedError, Training, compile_network, interruptible, run
 from grevy.model.assembly import make_training
-from grevy.model.checkpoints import Checkpoints, Saver
-from grevy.model.history import cut_history, fitted_attributes, keep_history, loss_of
-from grevy.model.inputs import gather_recordings
+from grevy.model.fitted import Fitted, fitted_so_far
+from grevy.model.history import cut_history, keep_history, loss_of
+from grevy.model.parameters import DTYPES
 from grevy.model.progress import training_progress
-from grevy.model.states import ModelState, adapted_state, continued_state, fresh_state
-from grevy.model.validation import Validation, Watch
+from grevy.model.states import ModelState
+from grevy.model.tasks import Task
+from grevy.model.validation import Watch
 
-Callback = Callable[[int, Any], None]
-
-
-@dataclass(frozen=True)
-class Hook:
-    """A user's callback and how often it is called."""
-
-    callback: Callback | None
-    frequency: int | None
-
-    def __post_init__(self) -> None:
-        if (self.callback is None) != (self.frequency is None):
-            given, missing = "callback", "callback_frequency"
-            if self.callback is None:
-                given, missing = missing, given
-            raise GrevyError(f"{given} was given without {missing}. Give both or neither.")
-        whole = isinstance(self.frequency, (int, np.integer))
-        if self.frequency is not None and not (whole and self.frequency >= 1):
-            raise GrevyError(
-                f"callback_frequency is {self.frequency!r}; expected a whole number of at least 1."
-            )
-
-    def is_due(self, step: int) -> bool:
-        """Tell whether the callback is to be called after `step`."""
-        return self.frequency is not None and step % self.frequency == 0
-
-    def call(self, step: int, solver: Any) -> None:
-        """Call it."""
-        if self.callback is not None:
-            self.callback(step, solver)
+TakeUp = Callable[[Fitted], object]
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Steps to train, on what, from where on.
-
-    Attributes
-    ----------
-    state : ModelState
-    recordings : tuple of Recording
-    y : sequence
-        The labels as they were given.
-    hook : Hook
-    first : int
-        Steps trained before.
-    n_steps : int
-    saver : Saver or None
-    validation : Validation or None
-    seen : sequence of (int, float)
-        Steps and losses on the validation segments before.
-    """
-
-    state: ModelState
-    recordings: tuple[Recording, ...]
-    y: Sequence[Any]
-    hook: Hook
-    first: int
-    n_steps: int
-    saver: Saver | None = None
-    validation: Validation | None = None
-    seen: Sequence[tuple[int, float]] = ()
-
-
-def task_of_fit(
-    estimator: Any,
-    X: Any,
-    y: Sequence[Any],
-    hook: Hook,
-    *,
-    adapt: bool,
-    segments: Any,
-    checkpoints: Checkpoints | None,
-    resume: bool,
-    validation: Validation | None,
-) -> Task:
-    """Begin with a new model, a checkpoint, or the fitted model for other neurons.
-
-    Parameters and errors as in `CEBRA.fit`; the estimator is not changed.
-    """
-    if resume and checkpoints is None:
-        raise GrevyError("resume was given without checkpoints. Give both, or drop resume.")
-    recordings, several = gather_recordings(X, y, segments)
-    if adapt and cebra_checks.check_fitted(estimator):
-        if checkpoints is not None or validation is not None:
-            raise GrevyError("adapt takes neither checkpoints nor validation. Drop them.")
-        state = adapted_state(estimator, recordings, several)
-        return Task(state, recordings, y, hook, 0, estimator.max_adapt_iterations)
-    saver = None
-    if checkpoints is not None:
-        saver = Saver(checkpoints, data_checksum(recordings), resume)
-    loaded = saver.newest(estimator) if resume and saver is not None else None
-    first, seen = 0, ()
-    if loaded is not None:
-        state = ModelState(loaded.model_, loaded.solver_, several, loaded.device_, loaded.seed_)
-        first, seen = loaded.n_steps_, loaded.validation_
-    else:
-        seed = secrets.randbits(32) if estimator.seed is None else int(estimator.seed)
-        state = fresh_state(estimator, recordings, several, seed)
-    n_steps = estimator.max_iterations - first
-    return Task(state, recordings, y, hook, first, n_steps, saver, validation, seen)
-
-
-def task_of_partial_fit(
-    estimator: Any, X: Any, y: Sequence[Any], hook: Hook, segments: Any
-) -> Task:
-    """Go on with the model and optimiser of a fitted estimator.
-
-    Parameters and errors as in `CEBRA.partial_fit`.
-    """
-    recordings, several = gather_recordings(X, y, segments)
-    state = continued_state(estimator, recordings, several)
-    return Task(state, recordings, y, hook, estimator.n_steps_, estimator.max_iterations)
-
-
-def train(estimator: Any, task: Task, take_up: Callable[[dict[str, Any]], None]) -> None:
-    """Train, and keep the result however training ends.
+def train(tasks: Sequence[Task], take_up: Sequence[TakeUp]) -> None:
+    """Train, and keep the results however training ends.
 
     Parameters
     ----------
-    estimator : CEBRA
-        Saved in checkpoints.
-    task : Task
-    take_up : callable
-        Gives the estimator fitted attributes: before each checkpoint, and at the end.
+    tasks : sequence of Task
+        On the same recordings; what they do differs by their seeds alone.
+    take_up : sequence of callable
+        For each task, what gets the fitted attributes: before each checkpoint, and at the end.
+
+    Raises
+    ------
+    DivergedError
+        If the loss of one is no longer finite.
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C or SIGTERM, met between two steps.
     """
-    state, recordings, hook, saver = task.state, task.recordings, task.hook, task.saver
-    first, n_steps = task.first, task.n_steps
-    training = make_training(estimator, state, recordings)
-    watch = Watch(training, recordings, task.validation, task.seen)
-    pending: list[Tensor] = []
-    done, last = first, first if watch.stalled else first + n_steps
+    courses: list[Course] = []
+    for task, take in zip(tasks, take_up, strict=True):
+        first = courses[0].training if courses else None
+        courses.append(Course(task, _training(task, first), take))
+    together = bool(courses) and courses[0].training.encoder.neural[0].is_cuda
+    groups = [courses] if together else [[course] for course in courses]
+    with torch.random.fork_rng():
+        for group in groups:
+            _train_side_by_side(group)
 
-    def keep() -> None:
-        keep_history(state.solver, pending)
-        cut_history(state.solver, done)
-        take_up(
-            {
-                **fitted_attributes(state, recordings, task.y, done),
-                "chance_": training.chance,
-                "data_checksum_": saver.data_checksum if saver else None,
-                "validation_": [entry for entry in watch.losses if entry[0] <= done],
-            }
-        )
 
-    state.model.train()
+def _train_side_by_side(courses: "Sequence[Course]") -> None:
+    """Take a step of each in turn.
+
+    Each goes as it would alone, for what a step draws follows from its own seed and number.
+    """
+    leader = courses[0].task
+    shown = any(course.task.parameters.verbose for course in courses)
+    streams = [_own_stream(course.training) if len(courses) > 1 else None for course in courses]
     try:
         with (
             interruptible() as interruption,
-            torch.random.fork_rng(),
-            training_progress(n_steps, training.chance, bool(estimator.verbose)) as progress,
+            training_progress(leader.n_steps, courses[0].training.chance, shown) as progress,
         ):
-            for step, record in run(training, first, last):
-                pending.append(record)
-                done = step + 1
-                progress(done - first, partial(loss_of, record))
-                if hook.is_due(step - first):
-                    keep_history(state.solver, pending)
-                    hook.call(step - first, state.solver)
-                stop = watch.after(done)
-                if saver is not None and saver.is_due(done):
-                    keep()
-                    saver.save(estimator)
+            while going := [pair for pair in zip(courses, streams, strict=True) if pair[0].goes_on]:
+                for course, stream in going:
+                    with _on(stream):
+                        course.take_step()
+                progress(going[0][0].done - leader.first, going[0][0].loss)
+                for course, _ in going:
+                    course.look()
                 interruption.raise_if_requested()
-                if stop:
-                    break
-    except DivergedError as error:
-        done = error.step
-        raise
     finally:
-        keep()
-        if saver is not None:
-            saver.save_last(estimator)
-        for parameter in state.model.parameters():
-            parameter.requires_grad_(True)  # `adapt` had frozen some
+        for stream in streams:
+            if stream is not None:
+                torch.cuda.current_stream().wait_stream(stream)
+        for course in courses:
+            course.end()
+
+
+class Course:
+    """A training on its way.
+
+    Parameters
+    ----------
+    task : Task
+    training : Training
+    take_up : callable
+        Gets the fitted attributes.
+    """
+
+    def __init__(self, task: Task, training: Training, take_up: TakeUp) -> None:
+        self.task, self.training, self._take_up = task, training, take_up
+        self.done = task.first
+        self._last = task.first + task.n_steps
+        self._watch = Watch(training, task.recordings, task.validation, task.seen)
+        self.goes_on = not self._watch.stalled and task.n_steps > 0
+        self._pending: list[Tensor] = []
+        self._steps = run(training, task.first, self._last)
+        task.state.model.train()
+
+    def take_step(self) -> None:
+        """Take the next step; if it diverges, the model is back at the last good one."""
+        try:
+            step, record = next(self._steps)
+        except DivergedError as error:
+            self.done = error.step
+            raise
+        self._pending.append(record)
+        self.done = step + 1
+
+    @property
+    def loss(self) -> Callable[[], float]:
+        """What reads the loss of the step just taken; to read it makes a GPU wait."""
+        return partial(loss_of, self._pending[-1])
+
+    def look(self) -> None:
+        """Do what is due after a step: callback, validation, checkpoint."""
+        task, step = self.task, self.done - 1 - self.task.first
+        if task.hook.is_due(step):
+            keep_history(task.state.solver, self._pending)
+            task.hook.call(step, task.state.solver)
+        stalled = self._watch.after(self.done)
+        if task.saver is not None and task.saver.is_due(self.done):
+            task.saver.save(task.parameters, self.keep())
+        self.goes_on = self.done < self._last and not stalled
+
+    def keep(self) -> Fitted:
+        """Hand on what the training has come to."""
+        task = self.task
+        keep_history(task.state.solver, self._pending)
+        cut_history(task.state.solver, self.done)
+        fitted = fitted_so_far(
+            task.state,
+            task.recordings,
+            task.y,
+            n_steps=self.done,
+            chance=self.training.chance,
+            data_checksum=task.saver.data_checksum if task.saver else None,
+            validation=[entry for entry in self._watch.losses if entry[0] <= self.done],
+        )
+        self._take_up(fitted)
+        return fitted
+
+    def end(self) -> None:
+        """Keep the model, on the disk too if it is kept there."""
+        fitted = self.keep()
+        if self.task.saver is not None:
+            self.task.saver.save_last(self.task.parameters, fitted)
+        for parameter in self.task.state.model.parameters():
+            parameter.requires_grad_(True)  # adapting had frozen some
+
+
+def _training(task: Task, first: Training | None) -> Training:
+    """Make a training; beside a first one it shares data and sampler with that."""
+    if first is None:
+        return make_training(task.parameters, task.state, task.recordings)
+    return _with_another_model(first, task.state, task.parameters.precision)
+
+
+def _with_another_model(training: Training, state: ModelState, precision: str) -> Training:
+    models = tuple(state.model) if state.several else (state.model,)
+    networks = tuple(compile_network(model, DTYPES[precision]) for model in models)
+    return replace(
+        training,
+        encoder=replace(training.encoder, models=models, networks=networks),
+        criterion=state.solver.criterion,
+        optimizer=state.solver.optimizer,
+        seed=state.seed,
+    )
+
+
+def _own_stream(training: Training) -> "torch.cuda.Stream | None":
+    """Return a stream that starts after all that was asked for so far; None without a GPU."""
+    neural = training.encoder.neural[0]
+    if not neural.is_cuda:
+        return None
+    stream = torch.cuda.Stream(neural.device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    return stream
+
+
+def _on(stream: "torch.cuda.Stream | None") -> AbstractContextManager[object]:
+    return nullcontext() if stream is None else torch.cuda.stream(stream)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from grevy.engine import Batches, Sampler
+    from grevy.model.estimator import CEBRA
 
 # The last steps of a training, over which its goodness of fit is averaged.
 TAIL_FRACTION, TAIL_STEPS = 0.1, 100
@@ -49,7 +50,7 @@ class GoodnessOfFit:
     n_negatives: int
 
 
-def goodness_of_fit(model: Any) -> float:
+def goodness_of_fit(model: "CEBRA") -> float:
     r"""Return how far the loss at the end of training is below chance, in bits.
 
     .. math:: (\log M - \mathrm{loss}) / \log 2
@@ -86,7 +87,7 @@ def goodness_of_fit(model: Any) -> float:
 
 
 def heldout_goodness_of_fit(
-    model: Any, recordings: Recording | Sequence[Recording], *, seed: int = 0
+    model: "CEBRA", recordings: Recording | Sequence[Recording], *, seed: int = 0
 ) -> GoodnessOfFit:
     """Measure the goodness of fit on time steps that the encoder did not train on.
 
@@ -124,7 +125,7 @@ def heldout_goodness_of_fit(
     given = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
     encoders = _encoders(model, given)
     offset = encoders[0].get_offset()
-    plan = sampling_plan(model, given)
+    plan = sampling_plan(model.parameters, given)
     positions = sum(int(np.diff(recording.segments).sum()) for recording in given)
     if plan.batch_size is None and positions**2 > SIMILARITIES:
         plan = replace(plan, batch_size=int(SIMILARITIES**0.5) // len(given))
@@ -145,7 +146,7 @@ def heldout_goodness_of_fit(
     return _summary(totals, sampler.n_negatives)
 
 
-def _check_fitted(model: Any) -> None:
+def _check_fitted(model: "CEBRA") -> None:
     if not hasattr(model, "chance_"):
         raise GrevyError(
             "goodness of fit: the model is no fitted grevy.CEBRA. Call fit first, or load it with "
@@ -153,9 +154,9 @@ def _check_fitted(model: Any) -> None:
         )
 
 
-def _encoders(model: Any, recordings: Sequence[Recording]) -> tuple[Any, ...]:
+def _encoders(model: "CEBRA", recordings: Sequence[Recording]) -> tuple[Any, ...]:
     """Return the encoder of each recording."""
-    encoders = (model.model_,) if model.num_sessions_ is None else tuple(model.model_)
+    encoders = model.fitted.encoders
     if len(encoders) != len(recordings):
         raise GrevyError(
             f"goodness of fit: {len(recordings)} recording(s) for a model that was fitted to "
@@ -192,7 +193,7 @@ def _stretches(sampler: "Sampler") -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    model: Any
+    model: "CEBRA"
     sampler: "Sampler"
     embedding: "Tensor"
     stretch: IntArray
@@ -259,7 +260,7 @@ def _summary(sums: Array, n_negatives: int) -> GoodnessOfFit:
 
 
 def goodness_metrics(
-    model: Any, recordings: Sequence[Recording], split: Split | None, seed: int = 0
+    model: "CEBRA", recordings: Sequence[Recording], split: Split | None, seed: int = 0
 ) -> dict[str, float]:
     """Return the goodness of fit in training and, if steps were held out, there.
 

@@ -1,15 +1,14 @@
 """What is drawn, where the parameters leave it to the labels."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from grevy.data import Recording
 from grevy.engine import Conditional, SamplingPlan
 from grevy.errors import GrevyError
-from grevy.model.parameters import time_offsets
+from grevy.model.parameters import Parameters
 
 
-def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPlan:
+def sampling_plan(parameters: Parameters, recordings: Sequence[Recording]) -> SamplingPlan:
     """Decide what is drawn from the parameters and the kinds of labels at hand.
 
     Raises
@@ -19,15 +18,13 @@ def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPl
     """
     kinds = {label.kind for label in recordings[0].labels}
     has_classes, has_numbers = "discrete" in kinds, bool(kinds - {"discrete"})
-    asked: Conditional | None = estimator.conditional
-    if estimator.conditional == "delta":
-        asked = "delta_normal"
+    asked = parameters.conditional
     if not kinds and asked not in (None, "time"):
         raise GrevyError(
             f"conditional={asked!r} needs a label, and none was given. Give one, or use "
             f"conditional='time'."
         )
-    if not kinds and estimator.hybrid:
+    if not kinds and parameters.hybrid:
         raise GrevyError("hybrid training joins a label with time, and no label was given.")
     if asked == "delta_normal" and not has_numbers:
         raise GrevyError(
@@ -42,23 +39,23 @@ def sampling_plan(estimator: Any, recordings: Sequence[Recording]) -> SamplingPl
             "several recordings are aligned through their labels; conditional='time' (or no label) "
             "would leave their embeddings unrelated. Give labels, or fit each recording alone."
         )
-    if estimator.batch_size is None and estimator.prior == "uniform":
+    if parameters.batch_size is None and parameters.prior == "uniform":
         raise GrevyError(
             "prior='uniform' draws classes equally often, but batch_size=None takes every time "
             "step once. Give a batch size, or drop the prior."
         )
-    if estimator.prior == "uniform" and not has_classes:
+    if parameters.prior == "uniform" and not has_classes:
         raise GrevyError(
             "prior='uniform' draws classes equally often, but there is no discrete label. Give "
             "one, or drop the prior."
         )
-    mixed = has_classes and has_numbers and estimator.batch_size is not None
+    mixed = has_classes and has_numbers and parameters.batch_size is not None
     return SamplingPlan(
         conditional=conditional,
-        time_offsets=tuple(int(k) for k in time_offsets(estimator.time_offsets)),
-        delta=estimator.delta,
-        prior=estimator.prior or ("uniform" if mixed else "empirical"),
-        batch_size=estimator.batch_size,
-        num_negatives=estimator.num_negatives,
-        hybrid=bool(estimator.hybrid),
+        time_offsets=parameters.time_offsets,
+        delta=parameters.delta,
+        prior=parameters.prior or ("uniform" if mixed else "empirical"),
+        batch_size=parameters.batch_size,
+        num_negatives=parameters.num_negatives,
+        hybrid=bool(parameters.hybrid),
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cebra.models
 import cebra.solver
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from grevy.data import Recording
 from grevy.engine import Adam, resolve_device, weights_seed
 from grevy.errors import GrevyError
 from grevy.model.architectures import new_model
+from grevy.model.parameters import Parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,31 +40,31 @@ class ModelState:
 
 
 def fresh_state(
-    estimator: Any, recordings: Sequence[Recording], several: bool, seed: int
+    parameters: Parameters, recordings: Sequence[Recording], several: bool, seed: int
 ) -> ModelState:
     """Make a new model, criterion, optimiser and solver; weights follow from the seed."""
-    device = resolve_device(estimator.device)
+    device = resolve_device(parameters.device)
     with torch.random.fork_rng():
         torch.manual_seed(weights_seed(seed))
-        models = [new_model(estimator, recording.n_neurons) for recording in recordings]
+        models = [new_model(parameters, recording.n_neurons) for recording in recordings]
     model = (nn.ModuleList(models) if several else models[0]).to(device)
-    criterion = estimator._prepare_criterion().to(device)
+    criterion = _new_criterion(parameters).to(device)
     try:
         optimizer = Adam(
             itertools.chain(model.parameters(), criterion.parameters()),
-            lr=estimator.learning_rate,
-            **dict(estimator.optimizer_kwargs),
+            lr=parameters.learning_rate,
+            **dict(parameters.optimizer_kwargs),
         )
     except (TypeError, ValueError, RuntimeError) as error:
         raise GrevyError(
-            f"optimizer_kwargs is {estimator.optimizer_kwargs!r}; expected pairs of a name and a "
+            f"optimizer_kwargs is {parameters.optimizer_kwargs!r}; expected pairs of a name and a "
             f"value that torch.optim.Adam takes: {error}"
         ) from error
     name = "multi-session" if several else "single-session"
     extra: dict[str, Any] = {}
-    if estimator.hybrid and not several:
+    if parameters.hybrid and not several:
         name, extra = "single-session-hybrid", {"ignore_deprecation_warning": True}
-    elif estimator.batch_size is None and not several:
+    elif parameters.batch_size is None and not several:
         name = "single-session-full"
     solver = cebra.solver.init(
         name, model=model, criterion=criterion, optimizer=optimizer, tqdm_on=False, **extra
@@ -70,7 +72,9 @@ def fresh_state(
     return ModelState(model, solver, several, device, seed)
 
 
-def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool) -> ModelState:
+def adapted_state(
+    parameters: Parameters, fitted: ModelState, recordings: Sequence[Recording], several: bool
+) -> ModelState:
     """Give a fitted model a new first layer, for other neurons, and freeze the rest.
 
     Raises
@@ -78,13 +82,13 @@ def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool
     GrevyError
         If the model or the data has several recordings.
     """
-    if several or isinstance(estimator.model_, nn.ModuleList):
+    if several or fitted.several:
         raise GrevyError(
             "fit(adapt=True) goes from one recording to one other; this model or this data has "
             "several. Fit a new model to all recordings instead."
         )
-    state = fresh_state(estimator, recordings, several, estimator.seed_)
-    trained = list(estimator.model_.state_dict().items())
+    state = fresh_state(parameters, recordings, several, fitted.seed)
+    trained = list(fitted.model.state_dict().items())
     kept = dict(trained[2:])  # all but the weight and the bias of the first layer
     state.model.load_state_dict(kept, strict=False)
     for name, parameter in state.model.named_parameters():
@@ -92,7 +96,9 @@ def adapted_state(estimator: Any, recordings: Sequence[Recording], several: bool
     return state
 
 
-def continued_state(estimator: Any, recordings: Sequence[Recording], several: bool) -> ModelState:
+def continued_state(
+    parameters: Parameters, fitted: ModelState, recordings: Sequence[Recording], several: bool
+) -> ModelState:
     """Take up a fitted model and its optimiser, to train on with the learning rate set now.
 
     Raises
@@ -101,24 +107,42 @@ def continued_state(estimator: Any, recordings: Sequence[Recording], several: bo
         If the number of neurons is another, or a parameter was changed that made the model.
     """
     given = [recording.n_neurons for recording in recordings]
-    if estimator.n_features_in_ != (given if several else given[0]):
+    trained = fitted.solver.n_features
+    if trained != (given if several else given[0]):
         raise GrevyError(
-            f"partial_fit: the model was trained on {estimator.n_features_in_} neurons, this data "
-            f"has {given}. Give the same neurons, or use fit(adapt=True)."
+            f"partial_fit: the model was trained on {trained} neurons, this data has {given}. Give "
+            f"the same neurons, or use fit(adapt=True)."
         )
     with torch.random.fork_rng():
-        models = [new_model(estimator, n_neurons) for n_neurons in given]
-    asked = _made_of(models, estimator._prepare_criterion())
-    solver = estimator.solver_
-    if asked != _made_of(estimator.model_ if several else [estimator.model_], solver.criterion):
+        models = [new_model(parameters, n_neurons) for n_neurons in given]
+    solver = fitted.solver
+    asked = _made_of(models, _new_criterion(parameters))
+    if asked != _made_of(fitted.model if several else [fitted.model], solver.criterion):
         raise GrevyError(
             "partial_fit: a parameter that made the model or the loss (its architecture, a number "
             "of units or dimensions, the distance, the temperature) was changed after fit. Set it "
             "back, or call fit."
         )
     for group in solver.optimizer.param_groups:
-        group["lr"] = estimator.learning_rate
-    return ModelState(estimator.model_, solver, several, estimator.device_, estimator.seed_)
+        group["lr"] = parameters.learning_rate
+    return fitted
+
+
+def _new_criterion(parameters: Parameters) -> nn.Module:
+    """Make one of `cebra`'s InfoNCE criteria."""
+    euclidean = parameters.distance == "euclidean"
+    criterion: nn.Module
+    if parameters.temperature_mode == "constant":
+        fixed = cebra.models.FixedEuclideanInfoNCE if euclidean else cebra.models.FixedCosineInfoNCE
+        criterion = fixed(temperature=parameters.temperature)
+    else:
+        learnt = (
+            cebra.models.LearnableEuclideanInfoNCE
+            if euclidean
+            else cebra.models.LearnableCosineInfoNCE
+        )
+        criterion = learnt(parameters.temperature, parameters.min_temperature)
+    return criterion
 
 
 def _made_of(models: Sequence[nn.Module] | nn.ModuleList, criterion: Any) -> list[Any]:

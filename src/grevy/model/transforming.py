@@ -1,6 +1,6 @@
 """What a fitted estimator makes of a recording."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cebra
 import numpy as np
@@ -11,9 +11,12 @@ from grevy.engine import EMBED_CHUNK, embed, fitting_positions, receptive_field
 from grevy.errors import GrevyError
 from grevy.model.architectures import subsamples
 
+if TYPE_CHECKING:
+    from grevy.model.estimator import CEBRA
+
 
 def transform(
-    estimator: Any, X: Any, batch_size: int | None, session_id: int | None, segments: Any
+    estimator: "CEBRA", X: Any, batch_size: int | None, session_id: int | None, segments: Any
 ) -> npt.NDArray[np.float32]:
     """Embed a recording; parameters, shapes and errors as in `CEBRA.transform`."""
     if batch_size is not None and batch_size < 1:

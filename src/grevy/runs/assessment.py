@@ -55,6 +55,7 @@ def assess(
     from grevy.model import goodness_metrics, sampling_plan
 
     whole = join_recordings(recordings)
+    conditional = sampling_plan(model.parameters, recordings).conditional
     seed = model.seed_ % 2**32
     retrain = None
     if config.null_retrain and config.nulls and split is not None:
@@ -70,7 +71,7 @@ def assess(
         gap=training_gap(model),
         metric=config.distance,
         umap=config.umap,
-        trained_on=trained_on(whole.labels, sampling_plan(model, recordings).conditional),
+        trained_on=trained_on(whole.labels, conditional),
         retrain=retrain,
     )
     metrics: dict[str, Any] = {**goodness_metrics(model, recordings, split, seed), **found.metrics}
@@ -192,10 +193,8 @@ def _other_seeds(
     """Train with other seeds, and embed all that was recorded."""
     from grevy.model import fit_replicates
 
-    if config.validation:  # each may stop at another step
-        return [_train_again(model, recordings, split, config, seed) for seed in seeds]
-    seen, _ = training_parts(model, recordings, split, config)
-    fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds)
+    seen, validation = training_parts(model, recordings, split, config)
+    fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds, validation)
     return [embed_recordings(each, recordings) for each in fitted]
 
 

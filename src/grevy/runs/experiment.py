@@ -128,9 +128,9 @@ def train(
     """Train the model on the training blocks; return the configuration as resolved."""
     from grevy.model import check_one_row_for_each_step, sampling_plan
 
-    check_one_row_for_each_step(model, recordings[0].n_neurons)
+    check_one_row_for_each_step(model.parameters, recordings[0].n_neurons)
     seen, validation = training_parts(model, recordings, split, config)
-    plan = sampling_plan(model, recordings)
+    plan = sampling_plan(model.parameters, recordings)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
         notify(

@@ -38,9 +38,10 @@ def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
 
 def training_gap(model: "CEBRA") -> int:
     """Return the steps that keep every training window and pair away from a test step."""
-    from grevy.model import model_receptive_field, time_offsets
+    from grevy.model import model_receptive_field
 
-    return sum(model_receptive_field(model)) + int(max(time_offsets(model.time_offsets)))
+    parameters = model.parameters
+    return sum(model_receptive_field(parameters)) + max(parameters.time_offsets)
 
 
 def settle_seed(config: RunConfig, checkpoints: "Checkpoints | None", resume: bool) -> RunConfig:

@@ -35,7 +35,7 @@ def load_recordings(config: RunConfig, notify: Callable[[str], None]) -> tuple[R
 def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
     """Make the estimator that the configuration describes, and check its parameters."""
     from grevy.engine import resolve_device
-    from grevy.model import CEBRA, check_parameters
+    from grevy.model import CEBRA
 
     model = CEBRA(
         model_architecture=config.model_architecture,
@@ -61,5 +61,5 @@ def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
         num_negatives=config.num_negatives,
         precision=config.precision,
     )
-    check_parameters(model)
+    _ = model.parameters  # every mistake in them is said before anything is loaded
     return model
