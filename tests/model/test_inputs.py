@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from grevy.data.joining import align_labels
 from grevy.data.labels import circular, continuous, discrete
 from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
@@ -82,26 +81,6 @@ def test_codes_of_any_size_are_shared():
     (one, two), _ = gather_recordings([X, X2], ([first, second],))
     np.testing.assert_array_equal(one.labels[0].unit_values, first)
     np.testing.assert_array_equal(two.labels[0].unit_values, second)
-
-
-def labelled(length, *labels):
-    return make_recording(np.ones((length, 2)), labels)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "words"),
-    [
-        ((continuous(LINE),), (), ["continuous of 2", "none"]),
-        ((continuous(LINE),), (continuous(LINE[:, 0]),), ["of 2 dim", "of 1 dim"]),
-        ((continuous(LINE[:, 0]),), (circular(LINE[:, 0]),), ["continuous", "circular"]),
-        ((discrete(np.arange(12) % 2),), (discrete(["1", "0"] * 6),), ["discrete", "as text"]),
-    ],
-)
-def test_recordings_must_share_their_labels(one, other, words):
-    with pytest.raises(GrevyError, match="recordings 0 and 1") as caught:
-        align_labels([labelled(12, *one), labelled(12, *other)])
-    for word in words:
-        assert word in str(caught.value)
 
 
 @pytest.mark.parametrize(
