@@ -1,14 +1,47 @@
 """A user's mistakes, said so that they can be mended: what was given, expected, and what to do."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# What acts on a terminal instead of being read: the control codes (C0, C1) but newline and tab, the
+# bidirectional controls, the two line separators, and halves of surrogate pairs, which cannot be
+# written at all.
+_ACTING = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def shown(text: str) -> str:
+    r"""Make text that came from files safe to print: what would act on a terminal is spelled out.
+
+    A label called ``"\x1b[31mred"`` is shown as those characters, and colours nothing. What is
+    read as it stands, every script and emoji among it, stays; so do newlines and tabs. Text that
+    went through once goes through again unchanged.
+
+    Parameters
+    ----------
+    text : str
+        What is about to be printed.
+
+    Returns
+    -------
+    str
+        The same, with control codes, bidirectional controls, line separators and lone
+        surrogates as backslash escapes.
+    """
+    return _ACTING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class GrevyError(ValueError):
     """A mistake in what the user gave. The command line prints its message and exits with 2.
 
-    It is a `ValueError`, so that code written against scikit-learn or `cebra` still catches it.
+    It is a `ValueError`, so that code written against scikit-learn or `cebra` still catches it. Its
+    text is `shown`: the names in it may come from a file, and a traceback is printed too.
     """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class Problems:
