@@ -589,6 +589,18 @@ class TestCharts:
         low, high = chart.layout["xaxis"]["range"]
         assert 0 < low < 24 < high
 
+    @pytest.mark.parametrize(("place", "far"), [(0, 0.7), (1, 24.0), (2, 0.75)])
+    @pytest.mark.parametrize("is_larger", [True, False])
+    def test_the_observed_score_is_named_on_the_side_of_the_nulls(self, run, place, far, is_larger):
+        result = label_results(run)[place]
+        observed = abs(result.null.observed)
+        beside = observed + (-1 if is_larger else 1) * np.linspace(0.1, 0.2, 50) * far
+        null = replace(result.null, values=result.measure.sign * beside)
+        chart = null_chart(replace(result, null=null), place)
+        (note,) = chart.layout["annotations"]
+        assert note["xanchor"] == ("right" if is_larger else "left")
+        assert note["x"] == chart.layout["shapes"][0]["x0"] == pytest.approx(observed)
+
     def test_the_loss_stands_beside_chance(self, run):
         assert chance_loss(changed(run, chance_nats=6.0)) == 6.0
         assert chance_loss(run) is None

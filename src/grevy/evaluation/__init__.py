@@ -12,7 +12,7 @@ from grevy.evaluation.decoding.decoder import DecoderName, Prepared, decode, pre
 from grevy.evaluation.decoding.folds import Folded, decode_folds
 from grevy.evaluation.decoding.knn import Metric
 from grevy.evaluation.decoding.result import Decoding
-from grevy.evaluation.decoding.scores import MAIN_SCORES, MAX_CONFUSED, STATISTICS, DiscreteScores
+from grevy.evaluation.decoding.scores import MAX_CONFUSED, MEASURES, DiscreteScores, Measure
 from grevy.evaluation.folds import evaluate_folds
 from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
 from grevy.evaluation.moves import FEWEST_NULLS
@@ -21,10 +21,9 @@ from grevy.evaluation.scoring import Decoded, Evaluation, evaluate
 
 __all__ = [
     "FEWEST_NULLS",
-    "MAIN_SCORES",
     "MAX_CONFUSED",
+    "MEASURES",
     "SEEN_LABEL",
-    "STATISTICS",
     "Consistency",
     "Decoded",
     "DecoderName",
@@ -32,6 +31,7 @@ __all__ = [
     "DiscreteScores",
     "Evaluation",
     "Folded",
+    "Measure",
     "Metric",
     "NullTest",
     "Prepared",

@@ -6,7 +6,7 @@ from typing import Any
 from grevy.evaluation.agreement import Consistency
 from grevy.evaluation.decoding.folds import Folded
 from grevy.evaluation.decoding.result import Decoding
-from grevy.evaluation.decoding.scores import MAIN_SCORES, DiscreteScores, Scores
+from grevy.evaluation.decoding.scores import MEASURES, DiscreteScores, Scores
 from grevy.evaluation.nulls import NullTest
 
 
@@ -41,7 +41,7 @@ def fold_metrics(found: Folded) -> dict[str, Any]:
         label. ``test_steps``: of each fold. ``pooled``: all scores of all test
         steps together, with ``decoder`` and ``intervals``.
     """
-    key = MAIN_SCORES[found.pooled.kind]
+    key = MEASURES[found.pooled.kind][0].key
     values = [float(getattr(each.scores, key)) for each in found.folds]
     # Folds need not test the same classes.
     chance = [

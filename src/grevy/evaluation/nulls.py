@@ -10,7 +10,7 @@ from grevy.data import Array, FloatArray, IntArray, Label, Split, make_label, st
 from grevy.errors import GrevyError
 from grevy.evaluation.decoding.decoder import DecoderName, Prepared, prepare
 from grevy.evaluation.decoding.knn import Metric
-from grevy.evaluation.decoding.scores import STATISTICS
+from grevy.evaluation.decoding.scores import MEASURES
 from grevy.evaluation.moves import FEWEST_NULLS, PERMUTED, SHIFTED, Moves, plan_moves
 
 # A label that needs more than this part of its segment (or of all segments, where these rotate) to
@@ -209,7 +209,7 @@ def null_of_prepared(
     below = null < observed  # not so where either is NaN: what is no number is no evidence
     return NullTest(
         label=label.name,
-        statistic_name=STATISTICS[label.kind],
+        statistic_name=MEASURES[label.kind][0].statistic,
         observed=observed,
         null=null,
         p=(1 + int((~below).sum())) / (1 + len(null)),

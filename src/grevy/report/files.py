@@ -106,7 +106,7 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
 def _evidence(result: LabelResult) -> "Evidence":
     from grevy.report.figures.findings import Evidence
 
-    null, sign = result.null, 1 if result.measure.larger_is_better else -1
+    null, sign = result.null, result.measure.sign
     own = sorted(result.held_out.items(), key=lambda item: item[0] != "embedding")
     return Evidence(
         label=result.name,

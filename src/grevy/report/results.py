@@ -9,7 +9,7 @@ import numpy as np
 
 from grevy.archive import ArchivedRun
 from grevy.data import FloatArray, Label
-from grevy.evaluation import MAIN_SCORES
+from grevy.evaluation import MEASURES, Measure
 from grevy.report.words import angle_unit, number, score
 
 NAMES = {
@@ -19,52 +19,6 @@ NAMES = {
     "umap": "UMAP",
     "chance": "Constant answer",
 }
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How labels of one kind are scored: the score that decides, and those shown beside it.
-
-    Attributes
-    ----------
-    key, name : str
-        Of the score that decides, in the metrics and for a reader.
-    larger_is_better : bool
-    others : tuple of (str, str)
-        Keys and names of the scores beside it.
-    """
-
-    key: str
-    name: str
-    larger_is_better: bool
-    others: tuple[tuple[str, str], ...]
-
-    def better(self, one: float, other: float) -> bool:
-        """Tell whether the first value is strictly better."""
-        return one > other if self.larger_is_better else one < other
-
-
-MEASURES = {
-    "continuous": Measure(
-        MAIN_SCORES["continuous"], "R²", True,
-        (
-            ("variance_weighted_r2", "variance-weighted R²"),
-            ("median_absolute_error", "median absolute error"),
-            ("mean_absolute_error", "mean absolute error"),
-        ),
-    ),
-    "circular": Measure(
-        MAIN_SCORES["circular"], "mean angular error", False,
-        (("median_error", "median angular error"), ("correlation", "circular correlation")),
-    ),
-    "discrete": Measure(
-        MAIN_SCORES["discrete"], "balanced accuracy", True,
-        (("accuracy", "accuracy"), ("f1", "macro F1")),
-    ),
-}  # fmt: skip
-
-# Scores in the unit of the label; all others end at 1.
-IN_UNITS = frozenset({"mean_error", "median_error", "median_absolute_error", "mean_absolute_error"})
 
 
 @dataclass(frozen=True)
@@ -131,6 +85,8 @@ class LabelResult:
     ----------
     name, kind, unit : str
         `unit` is empty where it is unknown.
+    measures : tuple of Measure
+        The scores of this kind of label; the first decides.
     held_out : dict of str to Score
         By what was decoded from: embedding, pca, raw; empty if no time was held out.
     chance, archived_chance : float
@@ -148,7 +104,7 @@ class LabelResult:
     name: str
     kind: str
     unit: str
-    measure: Measure
+    measures: tuple[Measure, ...]
     held_out: dict[str, Score]
     chance: float
     archived_chance: float
@@ -158,24 +114,23 @@ class LabelResult:
     where: str
     tables: dict[str, Any]
 
-    def say(self, key: str, value: float | None) -> str:
-        """Write a score, with its unit where it has one."""
-        bare = self.say_bare(key, value)
-        return (
-            f"{bare} {self.unit}" if key in IN_UNITS and self.unit and value is not None else bare
-        )
+    @property
+    def measure(self) -> Measure:
+        """The score that decides."""
+        return self.measures[0]
 
-    def say_bare(self, key: str, value: float | None) -> str:
-        """Write a score without its unit."""
-        return number(value) if key in IN_UNITS else score(value)
+    def say_bare(self, value: float | None, measure: Measure | None = None) -> str:
+        """Write a value of a score, by itself of the one that decides, without its unit."""
+        return number(value) if (measure or self.measure).in_unit else score(value)
 
     def say_main(self, value: float | None) -> str:
-        """Write a value of the score that decides."""
-        return self.say(self.measure.key, value)
+        """Write a value of the score that decides, with its unit where it has one."""
+        has_unit = self.measure.in_unit and self.unit and value is not None
+        return self.say_bare(value) + (f" {self.unit}" if has_unit else "")
 
     def say_interval(self, ends: tuple[float, float]) -> str:
         """Write an interval of the score that decides: the unit once."""
-        return f"{self.say_bare(self.measure.key, ends[0])} to {self.say_main(ends[1])}"
+        return f"{self.say_bare(ends[0])} to {self.say_main(ends[1])}"
 
 
 def label_results(run: ArchivedRun) -> list[LabelResult]:
@@ -197,20 +152,21 @@ def held_out_words(metrics: Mapping[str, Any]) -> str:
 def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun) -> LabelResult:
     metrics = run.metrics
     kind = str(scores["kind"])
-    measure = MEASURES[kind]
+    measures = MEASURES[kind]
+    key = measures[0].key
     blocked = _mapping(scores.get("blocked"))
     held_out = {
-        source: _score(_mapping(values), measure.key)
+        source: _score(_mapping(values), key)
         for source, values in blocked.items()
-        if source != "chance" and _number(_mapping(values).get(measure.key)) is not None
+        if source != "chance" and _number(_mapping(values).get(key)) is not None
     }
     chance = _chance(kind, blocked, label)
     return LabelResult(
         name, kind, angle_unit(label.period) if label and kind == "circular" else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
-        measure, held_out, max(chance, 0.0), chance,
+        measures, held_out, max(chance, 0.0), chance,
         _null(_mapping(scores.get("null")), _trained_on(kind, run.config)),
-        _folds(_mapping(_mapping(metrics.get("folds")).get(name)), measure.key),
+        _folds(_mapping(_mapping(metrics.get("folds")).get(name)), key),
         _mapping(metrics.get("leaky")).get(name) is not False,
         held_out_words(metrics), dict(scores),
     )  # fmt: skip
@@ -229,7 +185,7 @@ def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float
     the training's commonest may not be among them.
     """
     archived = _mapping(blocked.get("chance"))
-    found = _number(archived.get(MEASURES[kind].key))
+    found = _number(archived.get(MEASURES[kind][0].key))
     if kind == "discrete":
         theirs = (_mapping(blocked.get(source)) for source in ("embedding", "chance"))
         known = (_number(each.get("balanced_chance")) for each in theirs)

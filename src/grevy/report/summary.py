@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grevy.data import Recording
-from grevy.evaluation import SEEN_LABEL
+from grevy.evaluation import MEASURES, SEEN_LABEL, Measure
 
 # What is said of the p of an embedding whose encoder may have been trained on the label.
 _MAY_HAVE_SEEN_LABEL = (
@@ -74,18 +74,12 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-_SHOWN = {
-    "test_r2": "R2",
-    "median_absolute_error": "median absolute error",
-    "mean_error": "mean angular error",
-    "median_error": "median angular error",
-    "correlation": "circular correlation",
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "f1": "macro F1",
-}
-# What knowing nothing scores: any one class, and the commonest class of the training.
-_AT_CHANCE = {"balanced_accuracy": "balanced_chance", "accuracy": "chance"}
+_MEASURES = {each.key: each for measures in MEASURES.values() for each in measures}
+
+
+def _name(measure: Measure) -> str:
+    """Name a score for any terminal, so in ASCII."""
+    return measure.name.replace("²", "2")
 
 
 def _number(value: float, unit: bool = False) -> str:
@@ -97,25 +91,22 @@ def _number(value: float, unit: bool = False) -> str:
 def _line(scores: dict[str, Any]) -> str:
     intervals = scores.get("intervals", {})
     parts = []
-    for key, shown in _SHOWN.items():
-        if key in scores:
-            unit = key.endswith("error")
-            low_high = ", ".join(_number(bound, unit) for bound in intervals.get(key, ()))
-            parts.append(
-                f"{shown} {_number(scores[key], unit)}" + (f" [{low_high}]" if low_high else "")
-            )
-            at_chance = _AT_CHANCE.get(key)
-            if at_chance in scores and scores.get("decoder") != "constant":
-                parts[-1] += f" (chance {scores[at_chance]:.3f})"
+    for key, each in _MEASURES.items():
+        if key in scores and each.in_brief:
+            low_high = ", ".join(_number(bound, each.in_unit) for bound in intervals.get(key, ()))
+            said = f"{_name(each)} {_number(scores[key], each.in_unit)}"
+            parts.append(said + (f" [{low_high}]" if low_high else ""))
+            if each.at_chance in scores and scores.get("decoder") != "constant":
+                parts[-1] += f" (chance {scores[each.at_chance]:.3f})"
     return ", ".join(parts)
 
 
 def _fold_line(found: dict[str, Any]) -> str:
-    unit = found["score"].endswith("error")
-    each = ", ".join(_number(value, unit) for value in found["values"])
+    measure = _MEASURES[found["score"]]
+    each = ", ".join(_number(value, measure.in_unit) for value in found["values"])
     return (
-        f"{len(found['values'])} folds, an encoder each: {_SHOWN[found['score']]} {each}; mean "
-        f"{_number(found['mean'], unit)}; all together {_line(found['pooled'])}"
+        f"{len(found['values'])} folds, an encoder each: {_name(measure)} {each}; mean "
+        f"{_number(found['mean'], measure.in_unit)}; all together {_line(found['pooled'])}"
     )
 
 

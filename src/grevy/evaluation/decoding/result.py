@@ -9,7 +9,7 @@ from grevy.errors import GrevyError
 from grevy.evaluation.decoding.bootstrap import MIN_RESAMPLES
 from grevy.evaluation.decoding.intervals import intervals
 from grevy.evaluation.decoding.layout import Layout
-from grevy.evaluation.decoding.scores import STATISTICS, Scores, score, statistic
+from grevy.evaluation.decoding.scores import MEASURES, Scores, score, statistic
 
 BOOTSTRAP = 3
 """The stream of random numbers that resamples are drawn from."""
@@ -53,7 +53,7 @@ class Decoding:
     @property
     def statistic_name(self) -> str:
         """What `statistic` is."""
-        return STATISTICS[self.kind]
+        return MEASURES[self.kind][0].statistic
 
 
 def summarise(

@@ -100,20 +100,72 @@ class DiscreteScores:
 
 Scores = ContinuousScores | CircularScores | DiscreteScores
 
-STATISTICS = {
-    "continuous": "mean R2",
-    "circular": "minus mean angular error",
-    "discrete": "balanced accuracy",
-}
-"""What `statistic` is called, by the kind of the label."""
+
+@dataclass(frozen=True)
+class Measure:
+    """One of the scores on test steps: where it stands, what readers call it, how it is read.
+
+    Attributes
+    ----------
+    key : str
+        The attribute of the scores, and the key in the metrics.
+    name : str
+        For readers.
+    statistic : str
+        What `statistic` is called where it is made from this score; empty for all others.
+    in_unit : bool
+        Whether it is in the label's unit; all others end at 1.
+    larger_is_better : bool
+    at_chance : str
+        The key of the score of knowing nothing that is archived beside it; empty if none is.
+    in_brief : bool
+        Whether it is shown where a line is all there is.
+    """
+
+    key: str
+    name: str
+    statistic: str = ""
+    in_unit: bool = False
+    larger_is_better: bool = True
+    at_chance: str = ""
+    in_brief: bool = True
+
+    @property
+    def sign(self) -> int:
+        """What turns a value into one that is better when larger, and back."""
+        return 1 if self.larger_is_better else -1
+
+    def better(self, one: float, other: float) -> bool:
+        """Tell whether the first value is strictly better."""
+        return self.sign * one > self.sign * other
 
 
-MAIN_SCORES = {
-    "continuous": "test_r2",
-    "circular": "mean_error",
-    "discrete": "balanced_accuracy",
-}
-"""The score that `statistic` is made from, by the kind of the label."""
+def _error(key: str, name: str, statistic: str = "", in_brief: bool = True) -> Measure:
+    return Measure(key, name, statistic, True, larger_is_better=False, in_brief=in_brief)
+
+
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "continuous": (
+        Measure("test_r2", "R²", "mean R2"),
+        Measure("variance_weighted_r2", "variance-weighted R²", in_brief=False),
+        _error("median_absolute_error", "median absolute error"),
+        _error("mean_absolute_error", "mean absolute error", in_brief=False),
+    ),
+    "circular": (
+        _error("mean_error", "mean angular error", "minus mean angular error"),
+        _error("median_error", "median angular error"),
+        Measure("correlation", "circular correlation"),
+    ),
+    "discrete": (
+        Measure(
+            "balanced_accuracy", "balanced accuracy", "balanced accuracy",
+            at_chance="balanced_chance",
+        ),
+        Measure("accuracy", "accuracy", at_chance="chance"),
+        Measure("f1", "macro F1"),
+    ),
+}  # fmt: skip
+"""By the kind of the label; the first decides: `statistic` is made from it."""
 
 
 def statistic(label: Label, true: Array, decoded: Array) -> float:

@@ -46,7 +46,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
     trace = {
         "type": "scatter", "mode": "markers+text", "x": plain(drawn), "y": list(range(len(names))),
         "text": [
-            ("◂ " if at < lowest else "") + result.say_bare(result.measure.key, at)
+            ("◂ " if at < lowest else "") + result.say_bare(at)
             for at in values
         ],
         "textposition": _beside_the_line(result, drawn, span),
@@ -117,7 +117,7 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
     null = result.null
     if null is None:
         return None
-    sign = 1 if result.measure.larger_is_better else -1
+    sign = result.measure.sign
     values, observed = sign * null.values, sign * null.observed
     counts, edges = null_histogram(values, observed)
     bars = {
@@ -128,7 +128,7 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
     note = {
         "x": observed, "y": 1.0, "yref": "paper", "yanchor": "bottom", "showarrow": False,
         "text": f"observed {text(result.say_main(observed))}", "font": {"color": LINE},
-        "xanchor": "right" if sign * (observed - float(np.median(values))) * sign > 0 else "left",
+        "xanchor": "right" if observed > np.median(values) else "left",
     }  # fmt: skip
     said = null_sentence(null)
     spread = [result.say_main(float(end)) for end in (values.min(), values.max())]
@@ -180,7 +180,7 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
     folds = result.folds
     if folds is None:
         return None
-    count, key = len(folds.values), result.measure.key
+    count = len(folds.values)
     lowest = LOWEST_R2 if result.kind == "continuous" else -math.inf
     drawn, mean = np.maximum(folds.values, lowest), max(folds.mean, lowest)
     named = count <= MAX_NAMED_FOLDS
@@ -189,7 +189,7 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
         "x": list(range(1, count + 1)), "y": plain(drawn),
         "textposition": [f"{'top' if y >= mean else 'bottom'} center" for y in drawn],
         "text": [
-            ("▾ " if value < lowest else "") + result.say_bare(key, value)
+            ("▾ " if value < lowest else "") + result.say_bare(value)
             for value in folds.values
         ],
         "cliponaxis": False, "marker": {"size": 11, "color": LINE}, "name": "fold",

@@ -22,7 +22,7 @@ from grevy.report.page.evidence import (
 from grevy.report.page.methods import bibtex, command, methods
 from grevy.report.page.packing import script_json
 from grevy.report.page.space import space_data
-from grevy.report.results import IN_UNITS, NAMES, LabelResult, held_out_words, label_results
+from grevy.report.results import NAMES, LabelResult, held_out_words, label_results
 from grevy.report.verdict import latent_sentence, run_verdicts
 from grevy.report.words import NOTHING, duration, number, plural, short
 from grevy.version import __version__
@@ -134,17 +134,19 @@ def score_table(result: LabelResult) -> dict[str, Any]:
         ``head``: titles of the columns. ``rows``: for each what was decoded from, its scores and
         decoder, and whether it is the random split.
     """
-    measure = result.measure
+    key = result.measure.key
     blocked = result.tables.get("blocked") or {}
-    keys = [(measure.key, measure.name), *measure.others]
     sources = {**blocked, "random": result.tables.get("random") or {}}
-    shown = [key for key, _ in keys if any(each.get(key) is not None for each in sources.values())]
-    names = dict(keys)
+    shown = [
+        measure
+        for measure in result.measures
+        if any(each.get(measure.key) is not None for each in sources.values())
+    ]
     rows = []
     for source, archived in sources.items():
         # What knowing nothing scores is the same here as in the charts and the verdict.
-        is_chance = source == "chance" and archived.get(measure.key) is not None
-        values = {**archived, measure.key: result.archived_chance} if is_chance else archived
+        is_chance = source == "chance" and archived.get(key) is not None
+        values = {**archived, key: result.archived_chance} if is_chance else archived
         held_out = result.held_out.get(source)
         interval = held_out.interval if held_out else None
         rows.append(
@@ -152,14 +154,13 @@ def score_table(result: LabelResult) -> dict[str, Any]:
                 "name": NAMES.get(source, "Embedding" if source == "random" else short(source, 40)),
                 "random": source == "random",
                 "main": source == "embedding",
-                "cells": [result.say_bare(key, values.get(key)) for key in shown],
+                "cells": [result.say_bare(values.get(each.key), each) for each in shown],
                 "interval": result.say_interval(interval) if interval else NOTHING,
                 "decoder": short(str(values.get("decoder") or NOTHING), 60),
             }
         )
     titles = [
-        names[key] + (f" ({result.unit})" if key in IN_UNITS and result.unit else "")
-        for key in shown
+        each.name + (f" ({result.unit})" if each.in_unit and result.unit else "") for each in shown
     ]
     return {"head": titles, "rows": rows}
 
@@ -169,7 +170,7 @@ def _per_dimension(result: LabelResult) -> str:
     values = (result.tables.get("blocked") or {}).get("embedding", {}).get("per_dimension_test_r2")
     if not isinstance(values, list) or len(values) < 2:
         return ""
-    return "Held-out R² by dimension: " + ", ".join(result.say("test_r2", v) for v in values) + "."
+    return "Held-out R² by dimension: " + ", ".join(result.say_bare(v) for v in values) + "."
 
 
 def _bits(run: ArchivedRun) -> list[tuple[str, str]]:
