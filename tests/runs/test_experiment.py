@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from grevy import archive
+from grevy.archive.reading import read_run
 from grevy.config import make_config, read_config
 from grevy.data import join_recordings
 from grevy.data.datasets import synthetic
@@ -19,6 +20,7 @@ from grevy.data.recording import make_recording
 from grevy.data.splits import Split
 from grevy.errors import GrevyError
 from grevy.evaluation.scoring import evaluate
+from grevy.report.page.evidence import loss_chart
 from grevy.report.summary import describe_metrics
 from grevy.runs import embed_recordings, holdout_split
 from grevy.runs.experiment import run_experiment, train
@@ -286,6 +288,17 @@ class TestScores:
             assert "held-out blocks" in lines[number + 1]
         assert "leaky" in "\n".join(lines)
 
+    def test_the_manuals_scores_say_what_they_are(self, embedding):
+        whole = make_recording(
+            embedding, make_labels(("continuous",), 400, np.random.default_rng(0))
+        )
+        lines = describe_metrics(scored(embedding, whole, self.split))
+        at = next(place for place, line in enumerate(lines) if line.startswith("train R2 "))
+        assert "the manual's scores: one ridge regression" in lines[at + 1]
+        assert "prediction R2 is test R2" in lines[at + 1]
+        assert "scores below are by decoders chosen" in lines[at + 1]
+        assert lines[at + 2] == "position (continuous)"
+
 
 WALK = np.cumsum(np.random.default_rng(1).normal(0.1, 0.3, 500))
 DEGREES = "label 'x': values from 0 to 359 look like degrees; give --period 360."
@@ -353,6 +366,13 @@ class TestRun:
             assert set(each["blocked"]) == {"embedding", "pca", "raw", "chance"}
         assert ("test_r2" in done.metrics) == ("continuous" in kinds)
         assert ("note" in done.metrics) == (not kinds)
+        # The loss of knowing nothing: drawn with the loss, no score of the run.
+        chance = done.metrics["chance_nats"]
+        assert chance == pytest.approx(np.log(32))
+        run = read_run(done.folder)
+        assert f"chance is {chance:.2f} nats" in loss_chart(run).caption
+        assert "chance_nats" not in done.summary
+        assert f"{chance:.3f}" not in done.summary
         assert archive.verify(done.folder) == []
         assert json.loads((done.folder / archive.METRICS).read_text()) == json.loads(
             json.dumps(done.metrics)

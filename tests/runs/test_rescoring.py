@@ -57,7 +57,7 @@ def changed_run(root, target, old, new):
 def test_a_run_scores_as_it_did(made):
     folder, done = made
     metrics = evaluate_target(request(folder / "run", seed=1), print)
-    for name in ("test_r2", "goodness_of_fit_bits", "holdout", "scores"):
+    for name in ("test_r2", "chance_nats", "goodness_of_fit_bits", "holdout", "scores"):
         assert metrics[name] == done.metrics[name], name
 
 

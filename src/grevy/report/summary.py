@@ -11,6 +11,11 @@ _MAY_HAVE_SEEN_LABEL = (
     "it counts only if the label took no part in the encoder's training, which nulls on a fixed "
     "embedding do not undo"
 )
+# What the three names are, and why they are not the scores of the lines that follow.
+_OF_THE_MANUAL = (
+    "the manual's scores: one ridge regression to all continuous labels; prediction R2 is test R2, "
+    "by the manual's definition; the scores below are by decoders chosen for each label"
+)
 
 
 def describe_data(recordings: Sequence[Recording]) -> str:
@@ -52,6 +57,7 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
             f"prediction R2 {_number(metrics['prediction_r2'])} (random split: leaky if the label "
             f"changes slowly)"
         )
+        lines.append(f"  {_OF_THE_MANUAL}")
     if "latent_r2" in metrics:
         lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
     for name, scores in metrics.get("scores", {}).items():

@@ -49,8 +49,8 @@ def assess(
     Returns
     -------
     Evaluation
-        With the goodness of fit, and the validation loss, the folds and the consistency where
-        there are any.
+        With the loss of knowing nothing, the goodness of fit, and the validation loss, the folds
+        and the consistency where there are any.
     """
     from grevy.model import goodness_metrics, sampling_plan
 
@@ -74,7 +74,11 @@ def assess(
         trained_on=trained_on(whole.labels, conditional),
         retrain=retrain,
     )
-    metrics: dict[str, Any] = {**goodness_metrics(model, recordings, split, seed), **found.metrics}
+    metrics: dict[str, Any] = {
+        "chance_nats": model.chance_,
+        **goodness_metrics(model, recordings, split, seed),
+        **found.metrics,
+    }
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}

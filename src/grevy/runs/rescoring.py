@@ -162,8 +162,8 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
 
 # What takes other trainings, or the model, is the run's own.
 _KEPT = (
-    "goodness_of_fit_bits", "goodness_of_fit_heldout_bits", "goodness_of_fit_heldout_error",
-    "validation", "folds", "consistency",
+    "chance_nats", "goodness_of_fit_bits", "goodness_of_fit_heldout_bits",
+    "goodness_of_fit_heldout_error", "validation", "folds", "consistency",
 )  # fmt: skip
 
 
