@@ -146,6 +146,25 @@ class TestConfusion:
         )
         assert {"75%", "25%", "100%"} <= {text.get_text() for text in axes.texts}
 
+    @pytest.mark.parametrize(("count", "said"), [(3, ["not tested"]), (40, [])])
+    def test_a_class_that_the_test_lacks_is_hatched(self, count, said):
+        label = discrete(np.arange(count), "x")
+        codes = np.delete(np.arange(count), 1)
+        each = Decoded(np.arange(count - 1), codes, codes)
+        figure = confusion_figure([(label, each)])
+        assert written(figure)
+        (axes,) = figure.axes
+        shares = np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
+        assert np.isnan(shares).all(axis=1).nonzero()[0].tolist() == [1]
+        assert not np.isnan(np.delete(shares, 1, axis=0)).any()
+        (hatched,) = axes.patches
+        assert hatched.get_hatch()
+        assert (hatched.get_x(), hatched.get_width()) == (-0.5, count)
+        assert hatched.get_y() < 1 < hatched.get_y() + hatched.get_height()
+        assert [text.get_text() for text in axes.texts if "%" not in text.get_text()] == said
+        assert axes.get_xlim() == (-0.5, count - 0.5)
+        assert axes.get_ylim() == (count - 0.5, -0.5)
+
     def test_only_discrete_labels_are_drawn(self):
         assert len(confusion_figure(decoded()).axes) == 1
 

@@ -34,7 +34,15 @@ from grevy.config import RunConfig, make_config
 from grevy.data.labels import circular, continuous, discrete, make_label
 from grevy.errors import GrevyError
 from grevy.evaluation.scoring import Decoded
-from grevy.report.figures.heldout import confusion, error_by_value, middle, stretches, unbroken
+from grevy.report.figures.heldout import (
+    best_constant,
+    confusion,
+    error_by_value,
+    middle,
+    row_shares,
+    stretches,
+    unbroken,
+)
 from grevy.report.files import write_figures, write_report
 from grevy.report.page.decoded import decoded_charts
 from grevy.report.page.evidence import (
@@ -642,14 +650,71 @@ class TestHeldOut:
             for guess in range(3):
                 assert counts[true, guess] == ((codes[0] == true) & (codes[1] == guess)).sum()
 
+    def test_a_class_that_the_test_lacks_has_no_shares(self):
+        shares = row_shares(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
+        np.testing.assert_array_equal(shares, [[0.75, 0.25, 0], [np.nan] * 3, [0, 0, 1]])
+
+    def test_the_page_says_which_classes_were_not_tested(self, run):
+        result, each = label_results(run)[2], run.decoded["odour"]
+        full = decoded_charts(run, result, 2)[1]
+        assert full.caption == "Each row is a true class and adds up to 100 %."
+        assert len(full.traces) == 1
+        kept = (each.true != 1) & (each.true != 3)
+        lacking = Decoded(each.steps[kept], each.true[kept], each.decoded[kept])
+        chart = decoded_charts(replace(run, decoded={"odour": lacking}), result, 2)[1]
+        assert chart.caption.endswith("no held-out step is of it: banana and dill.")
+        assert chart.caption[-30:] in chart.alternative
+        matrix, hatched = chart.traces
+        shares = bytes_of(matrix["z"]["bdata"], "<f4").reshape(4, 4)
+        np.testing.assert_array_equal(np.isnan(shares).all(axis=1), [False, True, False, True])
+        np.testing.assert_allclose(shares[[0, 2]].sum(axis=1), 1)
+        assert hatched["y"] == [1, 3]
+        notes = chart.layout["annotations"]
+        assert [(note["y"], note["text"]) for note in notes] == [
+            (1, "not tested"), (3, "not tested"),
+        ]  # fmt: skip
+
     @pytest.mark.parametrize("period", [360.0, 2 * np.pi])
     def test_angular_errors_are_those_of_the_shorter_way(self, period):
         label = circular(np.linspace(0, 1, 50), period, "x")
         true = np.linspace(0, period, 400, endpoint=False)
         centre, quartiles, blind = error_by_value(label, true, np.mod(true - period / 36, period))
         np.testing.assert_allclose(quartiles, period / 36)
-        np.testing.assert_allclose(blind, period / 4)
+        # Any answer is as good as another for angles all round: it errs by half a turn across.
+        away = np.abs(np.mod(centre - best_constant(label, true) + period / 2, period) - period / 2)
+        np.testing.assert_allclose(blind, away, atol=period / 25)
+        assert blind.max() > 0.4 * period
         assert (np.diff(centre) > 0).all()
+
+    @given(
+        hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 359.99)),
+        st.sampled_from([360.0, 2 * np.pi, 1.0]),
+    )
+    def test_no_other_answer_errs_less(self, degrees, period):
+        true = degrees * period / 360
+        label = circular(np.linspace(0, 1, 50), period, "x")
+
+        def error(answer):
+            return np.abs(np.mod(true - answer + period / 2, period) - period / 2).mean()
+
+        others = min(error(answer) for answer in np.linspace(0, period, 721))
+        assert error(best_constant(label, true)) <= others + period / 360
+
+    def test_the_answer_to_a_heading_that_is_mostly_north(self, run):
+        rng = np.random.default_rng(0)
+        true = np.mod(rng.normal(0, 40, 500), 360)
+        label = circular(np.linspace(0, 1, 50), 360.0, "x")
+        assert min(best_constant(label, true), 360 - best_constant(label, true)) < 6
+        _, _, blind = error_by_value(label, true, true)
+        assert blind.min() < 15
+        assert blind.max() > 100
+        result = label_results(run)[1]
+        decoded = {"direction": Decoded(np.arange(500), true, true)}
+        chart = decoded_charts(replace(run, decoded=decoded), result, 1)[-1]
+        at = number(best_constant(label, true))
+        assert chart.caption == (
+            f"Dashed: always answering {at} degrees, the one answer with the least mean error."
+        )
 
     def test_errors_by_value_against_sorting_by_hand(self):
         label = continuous([0.0, 1.0], "x")

@@ -14,7 +14,14 @@ from grevy.data import TAU, Array, FloatArray, IntArray, Label
 from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
 from grevy.report.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
-from grevy.report.figures.heldout import class_bands, confusion, middle, stretches, unbroken
+from grevy.report.figures.heldout import (
+    class_bands,
+    confusion,
+    middle,
+    row_shares,
+    stretches,
+    unbroken,
+)
 from grevy.report.figures.panels import CHANCE, FAINT, LINE, draw_loss
 from grevy.report.figures.scene import label_columns
 from grevy.report.figures.style import INK, STYLE
@@ -150,6 +157,8 @@ def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
 
 def confusion_figure(decoded: Sequence[tuple[Label, Decoded]]) -> Figure:
     """Draw the confusion matrix of each discrete label; each row adds up to 1.
+
+    The row of a class that was not tested is hatched.
 
     Parameters
     ----------
@@ -313,8 +322,18 @@ def _name_classes(axes: Axes, label: Label) -> None:
 
 
 def _draw_confusion(axes: Axes, label: Label, counts: IntArray) -> None:
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = row_shares(counts)
     _draw_matrix(axes, share, [short(str(each), 11) for each in label.classes], ".0%")
+    for row in np.flatnonzero(np.isnan(share[:, 0])).tolist():
+        axes.barh(
+            row, len(share), 0.96, left=-0.5, facecolor="white", edgecolor=FAINT, hatch="//",
+            linewidth=0,
+        )  # fmt: skip
+        if len(share) <= MAX_CLASSES:
+            axes.text(
+                (len(share) - 1) / 2, row, "not tested", ha="center", va="center", color=INK,
+                size=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
     axes.set_xlabel("decoded")
     axes.set_ylabel("true")
 
@@ -329,7 +348,8 @@ def _draw_matrix(axes: Axes, values: FloatArray, names: list[str], form: str) ->
     axes.tick_params(length=0)
     if size > MAX_CLASSES:
         return
-    for (row, column), value in np.ndenumerate(values):
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
         colour = "white" if value > 0.55 else INK
         axes.text(column, row, format(value, form), ha="center", va="center", color=colour, size=10)
 

@@ -8,6 +8,8 @@ from grevy.data import TAU, Array, FloatArray, IntArray, Label
 from grevy.evaluation import angular_error
 
 MAX_STRETCHES = 12
+# Angles of one degree are one angle.
+DEGREES = 360
 
 
 def stretches(steps: IntArray) -> list[slice]:
@@ -56,6 +58,38 @@ def class_bands(steps: IntArray, codes: IntArray) -> tuple[FloatArray, FloatArra
     return steps[first] - 0.5, steps[last] + 0.5, codes[first]
 
 
+def best_constant(label: Label, true: Array) -> float:
+    """Find the one answer that errs least in the mean: what a decoder that sees nothing could say.
+
+    Parameters
+    ----------
+    label : Label
+        Continuous or circular.
+    true : ndarray of shape (n,)
+        In the label's unit.
+
+    Returns
+    -------
+    float
+        The median; for angles that with the least mean angular error, to a degree. Of angles that
+        cover the circle evenly any is as good as another.
+    """
+    if label.kind != "circular":
+        return float(np.median(true))
+    turn = label.period
+    counts = np.bincount((true / turn * DEGREES).astype(int) % DEGREES, minlength=DEGREES)
+    centres = (np.arange(DEGREES) + 0.5) * turn / DEGREES
+    means = _angular_error(centres[:, None], centres, turn) @ counts
+    return float(centres[means.argmin()])
+
+
+def _angular_error(one: Array, other: Array | float, turn: float) -> FloatArray:
+    errors: FloatArray = (
+        turn / TAU * angular_error(one * TAU / turn, np.multiply(other, TAU / turn))
+    )
+    return errors
+
+
 def error_by_value(
     label: Label, true: Array, decoded: Array
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -76,18 +110,18 @@ def error_by_value(
     quartiles : ndarray of shape (3, bins)
         Lower quartile, median and upper quartile of the absolute (angular) error.
     blind : ndarray of shape (bins,)
-        The median error of always answering the median; for angles, a quarter of a turn.
+        The median error of always answering `best_constant`.
     """
     turn = label.period
     n_bins = int(np.clip(len(true) // 40, 3, 12))
     if label.kind == "circular":
-        errors = turn / TAU * angular_error(true * TAU / turn, decoded * TAU / turn)
+        errors = _angular_error(true, decoded, turn)
+        blind_errors = _angular_error(true, best_constant(label, true), turn)
         edges = np.linspace(0, turn, n_bins + 1)
-        blind_errors = np.full(len(true), turn / 4)
     else:
         errors = np.abs(decoded - true)
         edges = np.unique(np.quantile(true, np.linspace(0, 1, n_bins + 1)))
-        blind_errors = np.abs(true - np.median(true))
+        blind_errors = np.abs(true - best_constant(label, true))
     bins = np.clip(np.searchsorted(edges, true, side="right") - 1, 0, max(len(edges) - 2, 0))
     present = np.unique(bins)
     groups = [bins == each for each in present]
@@ -101,3 +135,9 @@ def confusion(label: Label, true: Array, decoded: Array) -> IntArray:
     count = len(label.classes)
     cells = true * count + decoded
     return np.bincount(cells, minlength=count * count).reshape(count, count).astype(np.int64)
+
+
+def row_shares(counts: IntArray) -> FloatArray:
+    """Divide each row of a confusion matrix by its sum; NaN where that is 0: nothing was tested."""
+    sums = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, sums, out=np.full(counts.shape, np.nan), where=sums > 0)

@@ -9,18 +9,30 @@ from grevy.data import TAU, Array, IntArray, Label
 from grevy.evaluation import MAX_CONFUSED, Decoded
 from grevy.report.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
 from grevy.report.figures.heldout import (
+    best_constant,
     class_bands,
     confusion,
     error_by_value,
     middle,
+    row_shares,
     stretches,
     unbroken,
 )
 from grevy.report.figures.panels import CHANCE, FAINT, LINE
-from grevy.report.page.charts import INK, RULE, Chart, chance_line, layout, line, points, text
+from grevy.report.page.charts import (
+    INK,
+    QUIET,
+    RULE,
+    Chart,
+    chance_line,
+    layout,
+    line,
+    points,
+    text,
+)
 from grevy.report.page.packing import plain
 from grevy.report.results import LabelResult
-from grevy.report.words import number, score, short, thinning, thousands
+from grevy.report.words import listed, number, score, short, thinning, thousands
 
 MAX_DIMENSIONS = 12
 # Over all stretches and dimensions of one label, to keep the page light.
@@ -195,11 +207,16 @@ def _errors(label: Label, decoded: Decoded, place: int) -> Chart:
         if j == 0:
             said = f"The median error lies between {number(float(quartiles[1].min()))} and "
             said += f"{number(float(quartiles[1].max()))} {_unit(label)}".strip() + "."
-    what = "angular error" if label.kind == "circular" else "absolute error"
+    what, constant = "absolute error", "the middle of the label"
+    if label.kind == "circular":
+        what = "angular error"
+        best = best_constant(label, _pair(label, decoded, 0)[0])
+        constant = f"{number(best)} {_unit(label).strip('()')}".strip()
+        constant += ", the one answer with the least mean error"
     return Chart(
         f"errors-{place}", "Error by label value",
         f"Size of the error by the true {short(label.name, 60)}. {said}",
-        "Dashed: always answering the middle of the label.", traces,
+        f"Dashed: always answering {constant}.", traces,
         layout(
             {**_value_axis(label), "title": f"true {_unit(label)}".strip()},
             {"title": f"{what} {_unit(label)}".strip(), "rangemode": "tozero"}, showlegend=True,
@@ -210,7 +227,8 @@ def _errors(label: Label, decoded: Decoded, place: int) -> Chart:
 
 def _confusion(label: Label, decoded: Decoded, place: int) -> Chart:
     counts = confusion(label, decoded.true, decoded.decoded)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = row_shares(counts)
+    untested = np.flatnonzero(np.isnan(share[:, 0])).tolist()
     names = [text(short(str(each), 16)) for each in label.classes]
     codes = np.arange(len(names))
     cell: dict[str, Any] = {}
@@ -228,16 +246,51 @@ def _confusion(label: Label, decoded: Decoded, place: int) -> Chart:
         "nticks": 0,
     }  # fmt: skip
     worst = _commonest_confusion(label, counts)
+    lacking = _lacking(label, untested)
     return Chart(
         f"confusion-{place}", "Confusion matrix",
-        f"Share of the held-out steps of each class that is decoded as each class. {worst}",
-        "Each row is a true class and adds up to 100 %.", [trace],
+        f"Share of the held-out steps of each class that is decoded as each class. {worst}"
+        + lacking,
+        f"Each row is a true class and adds up to 100 %.{lacking}",
+        [trace, _hatching(untested, len(names))] if untested else [trace],
         layout(
             {"title": "decoded", **ticks, "showline": False},
-            {"title": "true", "autorange": "reversed", **ticks, "showline": False},
+            {
+                "title": "true", "range": [len(names) - 0.5, -0.5], **ticks, "showline": False,
+            },
+            annotations=[
+                {
+                    "x": (len(names) - 1) / 2, "y": code, "text": "not tested", "showarrow": False,
+                    "bgcolor": "white", "borderpad": 1, "font": {"size": 11, "color": QUIET},
+                }
+                for code in untested
+                if len(names) <= MAX_CLASSES
+            ],
         ),
         height=380,
     )  # fmt: skip
+
+
+def _lacking(label: Label, untested: list[int]) -> str:
+    """Name the classes that the test lacks."""
+    if not untested:
+        return ""
+    names = [short(str(label.classes[code]), 32) for code in untested[:MAX_CLASSES]]
+    if len(untested) > MAX_CLASSES:
+        names.append(f"{len(untested) - MAX_CLASSES} more")
+    return f" Not tested, for no held-out step is of it: {listed(names)}."
+
+
+def _hatching(rows: list[int], width: int) -> dict[str, Any]:
+    """Fill the rows of a matrix that hold nothing."""
+    return {
+        "type": "bar", "orientation": "h", "y": rows, "x": [width] * len(rows), "base": -0.5,
+        "width": 0.96, "hovertemplate": "not tested<extra></extra>",
+        "marker": {
+            "color": "white", "line": {"width": 0},
+            "pattern": {"shape": "/", "fgcolor": RULE, "bgcolor": "white", "size": 7},
+        },
+    }  # fmt: skip
 
 
 def _commonest_confusion(label: Label, counts: IntArray) -> str:
