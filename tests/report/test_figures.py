@@ -10,9 +10,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import PathCollection
 from matplotlib.text import Text
+from scipy.ndimage import maximum_filter
 
 from grevy.data.labels import TAU, Label, circular, continuous, discrete
 from grevy.errors import GrevyError
@@ -149,6 +150,43 @@ def test_no_text_is_cut_off_or_overlaps_another(labels, T):
         assert 0 <= box.y0 < box.y1 <= figure.bbox.y1, (text, box)
     for (one, box), (other, other_box) in combinations(boxes.items(), 2):
         assert overlap(box, other_box) <= 3, (one, other)
+
+
+def ink(text, figure):
+    """Where a text leaves ink, drawn by itself; True of each pixel within two of it."""
+    width, height = (round(side) for side in figure.bbox.size)
+    renderer = RendererAgg(width, height, figure.dpi)
+    text.draw(renderer)
+    return maximum_filter(np.asarray(renderer.buffer_rgba())[..., 3] > 0, 5)
+
+
+@pytest.mark.parametrize("scale", [1, 37, 1234.5])
+@pytest.mark.parametrize("D", [2, 3])
+def test_texts_in_space_neither_touch_nor_are_covered(D, scale):
+    rng = np.random.default_rng(0)
+    sphere = rng.normal(size=(300, 3))
+    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    embedding = (scale * sphere[:, :D]).astype(np.float32)
+    figure = embedding_figure(embedding, LABELS["2-D"](300), history=HISTORY)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    deep = next(axes for axes in figure.axes if axes.name == "3d")
+    written = [axis.label for axis in (deep.xaxis, deep.yaxis, deep.zaxis)]
+    for axis in (deep.xaxis, deep.yaxis, deep.zaxis):
+        low, high = axis.get_view_interval()
+        written += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert len(written) > 3 + 6
+    lower = [axes.get_tightbbox() for axes in figure.axes if axes.get_position().y1 < 0.5]
+    ceiling = max(box.y1 for box in lower if box is not None)
+    marks = {text: ink(text, figure) for text in written}
+    for text, mark in marks.items():
+        rows, columns = mark.nonzero()
+        assert rows.size, text
+        assert 2 < rows.min() <= rows.max() < mark.shape[0] - 3, text
+        assert 2 < columns.min() <= columns.max() < mark.shape[1] - 3, text
+        assert rows.max() < mark.shape[0] - ceiling, text  # the row below has a white ground
+    for (one, mark), (other, other_mark) in combinations(marks.items(), 2):
+        assert not (mark & other_mark).any(), (one, other)
 
 
 # --------------------------------------------------------------------- thinning

@@ -64,11 +64,11 @@ def _draw_volume(axes: Axes3D, scene: Scene) -> None:
     if dimension == 2:
         title = "3-D: the plane over time"
         coordinates = (points[:, 0], points[:, 1], scene.time)
-        axes.set_zlabel(scene.time_title, labelpad=6)
+        axes.set_zlabel(scene.time_title, labelpad=11)
     else:
         title = "3-D" if dimension == 3 else f"3-D: dimensions 1, 2, 3 of {dimension}"
         coordinates = (points[:, 0], points[:, 1], points[:, 2])
-        axes.set_zlabel("dimension 3", labelpad=0)
+        axes.set_zlabel("dimension 3", labelpad=11)
     # The axes shrink to a square; the title shall still line up with its neighbour.
     axes.figure.text(0.49, 0.9, title, fontsize=15, fontweight="bold")
     _scatter(axes, scene, coordinates)
@@ -81,13 +81,14 @@ def _draw_volume(axes: Axes3D, scene: Scene) -> None:
     axes.set_ylim(limits[1])
     if dimension > 2:
         axes.set_zlim(limits[2])
-    axes.set_xlabel("dimension 1", labelpad=0)
-    axes.set_ylabel("dimension 2", labelpad=0)
-    axes.tick_params(pad=0, labelsize=11)
+    axes.set_xlabel("dimension 1", labelpad=5)
+    axes.set_ylabel("dimension 2", labelpad=7)
+    axes.tick_params(pad=0, labelsize=10)
+    axes.zaxis.set_tick_params(pad=5)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_major_locator(MaxNLocator(3))
         axis.set_pane_color((0.97, 0.97, 0.98, 1.0))
-    axes.set_box_aspect((1, 1, 1), zoom=1.08)
+    axes.set_box_aspect((1, 1, 1), zoom=1.0)
     axes.view_init(elev=20, azim=-55)
 
 
