@@ -1,16 +1,18 @@
 """The report in a real browser: what can be pressed, turned, pointed at and printed works."""
 
+import io
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from archived_runs import HOSTILE, made_labels, write_run
 from grevy.archive.reading import read_run
-from grevy.data.labels import circular, discrete
+from grevy.data.labels import circular, continuous, discrete
 from grevy.report.page.page import report_html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -474,6 +476,65 @@ def test_on_paper(page):
         page.emulate_media(media="screen")
         page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate(widths) == pytest.approx(before, abs=2)
+
+
+STILL = "window.setTimeout = () => 0;"
+UNDRAWN = """() => [...document.querySelectorAll(".plot")]
+    .filter((each) => !each.querySelector(".main-svg .xtick"))
+    .map((each) => each.id)"""
+
+
+def emptiest(picture, page):
+    """The chart on a picture of the whole page that has the least ink, and how much that is."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
+    boxes = page.eval_on_selector_all(
+        ".plot",
+        """all => all.map((each) => {
+            const { left, top, width, height } = each.getBoundingClientRect();
+            return [each.id, left + scrollX, top + scrollY, width, height];
+        })""",
+    )
+    shares = {}
+    for name, left, top, width, height in boxes:
+        inside = pixels[int(top) : int(top + height), int(left) : int(left + width)]
+        shares[name] = float((inside < 200).mean())
+    return min((share, name) for name, share in shares.items())
+
+
+def test_a_picture_of_the_whole_page_as_soon_as_it_is_loaded(browser, report):
+    place = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = place.new_page()
+    page.goto(report.as_uri(), wait_until="load")
+    assert page.evaluate(UNDRAWN) == []
+    share, name = emptiest(page.screenshot(full_page=True), page)
+    assert share > 0.003, name
+    place.close()
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """The page of a run of many labels, more charts than are drawn at once."""
+    folder = tmp_path_factory.mktemp("long")
+    names = [f"label {i}" for i in range(6)]
+    labels = [continuous(np.sin(np.arange(300) / (i + 9)), name) for i, name in enumerate(names)]
+    return written(report_html(read_run(write_run(folder / "run", labels))), folder)
+
+
+@pytest.mark.parametrize("how", ["paper", "a tall window"])
+def test_charts_out_of_sight_are_there_too(browser, long, how):
+    """With timers that never ring, so that nothing is drawn later."""
+    height = 900 if how == "paper" else 20_000
+    place = browser.new_context(viewport={"width": 1280, "height": height})
+    page = place.new_page()
+    page.add_init_script(STILL)
+    page.goto(long.as_uri(), wait_until="load")
+    if how == "paper":
+        assert page.evaluate(UNDRAWN), "some wait for a pause"
+        drawn = page.pdf(format="A4")
+        assert page.evaluate(UNDRAWN) == []
+        assert len(drawn) > 100_000
+    assert page.evaluate(UNDRAWN) == []
+    place.close()
 
 
 def test_less_motion_for_who_asks_for_it(page):

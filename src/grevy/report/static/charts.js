@@ -5,15 +5,25 @@ const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false };
 // key; and how much lower charts are.
 const PAPER = { wide: 660, half: 315, embedding: 490, lower: 0.8 };
 
-async function drawCharts(specifications) {
-  for (const [id, { data, layout }] of Object.entries(specifications)) {
-    await Plotly.newPlot(byId(id), data, layout, CONFIG);
-    // Lets the page answer between one chart and the next.
-    await new Promise((resume) => setTimeout(resume));
+// So many charts are drawn before the page counts as loaded, and all that its window shows: who
+// takes a picture of it then finds them. Between others the page answers to its reader.
+const AT_ONCE = 24;
+
+async function drawCharts(waiting) {
+  for (const [place, id] of [...waiting.keys()].entries()) {
+    const inSight = byId(id).getBoundingClientRect().top < innerHeight;
+    if (place >= AT_ONCE && !inSight) await new Promise((resume) => setTimeout(resume));
+    drawChart(waiting, id);
   }
   for (const select of document.querySelectorAll("[data-choice]")) {
     select.addEventListener("change", () => choose(select));
   }
+}
+
+// Draws a chart, unless that was done; it is there when this returns.
+function drawChart(waiting, id) {
+  const chart = waiting.get(id);
+  if (waiting.delete(id)) Plotly.newPlot(byId(id), chart.data, chart.layout, CONFIG);
 }
 
 // Shows the traces whose every choice is the one made; a trace without choices always shows.
@@ -28,12 +38,13 @@ function choose(select) {
   }
 }
 
-// Charts have the width of the screen; paper has its own. A canvas cannot be drawn anew at once, so
+// What is not drawn yet is drawn. Charts have the width of the screen; paper has its own. A canvas cannot be drawn anew at once, so
 // the embedding is scaled as it is.
-function printWell() {
+function printWell(waiting) {
   const charts = () => [...document.querySelectorAll(".plot")].filter((each) => each.data);
   const embedding = byId("embedding-plot");
   addEventListener("beforeprint", () => {
+    for (const id of [...waiting.keys()]) drawChart(waiting, id);
     for (const chart of charts()) {
       chart.screenHeight = chart.style.height;
       const height = Math.round(PAPER.lower * parseInt(chart.screenHeight));

@@ -99,10 +99,10 @@ async function start() {
   pointer();
   keys(embedding);
   if (!embedding.webgl) flatOnly(embedding);
-  await redraw(embedding);
-  printWell();
+  const waiting = new Map(Object.entries(parsed("chart-data")));
+  printWell(waiting);
   copyButtons();
-  await drawCharts(parsed("chart-data"));
+  await Promise.all([redraw(embedding), drawCharts(waiting)]);
   document.documentElement.dataset.drawn = "yes";
 }
 
