@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 from grevy.data import TAU
 
@@ -83,14 +84,24 @@ def short(text: str, length: int) -> str:
     text = " ".join(text.split()).translate(_UNSHOWN)
     # Half a surrogate pair, as from a file name that is no valid text, cannot be written.
     text = text.encode("utf-8", errors="replace").decode()
-    return text if len(text) <= length else text[: length - 1] + "…"
+    if _columns(text) <= length:
+        return text
+    while _columns(text) > length - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _columns(text: str) -> int:
+    """Count the columns that a text takes up: two for each wide sign, as of Chinese."""
+    return len(text) + sum(unicodedata.east_asian_width(each) in "WF" for each in text)
 
 
 def wrapped(text: str) -> str:
     """Break a name into lines that fit beside the panels."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, 12))
+    # Wide signs stand without spaces between words, and count as one of them.
+    return "\n".join(textwrap.wrap(text, 12 if _columns(text) == len(text) else 6))
 
 
 def thinning(every: int, length: int) -> str:

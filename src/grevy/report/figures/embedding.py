@@ -11,6 +11,7 @@ import numpy.typing as npt
 from grevy.data import FloatArray, Label
 from grevy.errors import GrevyError
 from grevy.evaluation import checked_embedding
+from grevy.report.figures.lettering import lettering
 from grevy.report.figures.panels import draw_labels, draw_lanes, draw_loss, draw_space
 from grevy.report.figures.scene import Scene, make_scene
 from grevy.report.figures.style import STYLE
@@ -66,10 +67,12 @@ def embedding_figure(
     checked_embedding(embedding)
     _check_lengths(labels, len(embedding))
     loss = None if history is None else _checked_history(history)
+    chosen = lettering([title], labels)
+    labels = [chosen.of_label(label) for label in labels]
     scene = make_scene(embedding, labels, sampling_rate)
-    with rc_context(STYLE):
+    with rc_context({**STYLE, "font.family": list(chosen.families)}):
         figure = Figure(figsize=(12, 8), dpi=150)
-        parts = (short(title, 80), thinning(scene.every, len(embedding)))
+        parts = (short(chosen.legible(title), 80), thinning(scene.every, len(embedding)))
         heading = " · ".join(part for part in parts if part)
         if heading:
             figure.suptitle(heading, fontsize=17, x=0.012, y=0.985, ha="left", va="top")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from grevy.report.figures.heldout import (
     stretches,
     unbroken,
 )
+from grevy.report.figures.lettering import Lettering, lettering
 from grevy.report.figures.panels import CHANCE, FAINT, LINE, draw_loss
 from grevy.report.figures.scene import label_columns
 from grevy.report.figures.style import INK, STYLE
@@ -97,8 +98,10 @@ def decoded_figure(
         if len(each.steps)
     ][:MAX_ROWS]
     _need(rows, "decoded")
-    with _sheet(12, 1.7, len(rows), (2.6, 1)) as (figure, cells):
-        for place, (label, each, dimension) in enumerate(rows):
+    chosen = lettering([], [label for label, _, _ in rows])
+    with _sheet(12, 1.7, len(rows), (2.6, 1), chosen) as (figure, cells):
+        for place, (given, each, dimension) in enumerate(rows):
+            label = chosen.of_label(given)
             column = label_columns(label, 24, 11)[dimension]
             true, guess = (
                 np.mod(values, label.period) if label.kind == "circular" else values
@@ -139,10 +142,12 @@ def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
 
     rows = list(evidence)[:MAX_ROWS]
     _need(rows, "evidence")
-    with _sheet(12, 2.0, len(rows), (1, 1), left=2.3) as (figure, cells):
+    chosen = lettering(name for each in rows for name in (each.label, *each.sources))
+    with _sheet(12, 2.0, len(rows), (1, 1), chosen, left=2.3) as (figure, cells):
         for each, (left, right) in zip(rows, cells, strict=True):
-            left.set_title(f"{short(each.label, 28)}: baselines")
-            _draw_baselines(left, each)
+            left.set_title(f"{short(chosen.legible(each.label), 28)}: baselines")
+            sources = tuple(chosen.legible(source) for source in each.sources)
+            _draw_baselines(left, replace(each, sources=sources))
             if each.null is None or each.observed is None:
                 right.set_axis_off()
                 continue
@@ -176,8 +181,10 @@ def confusion_figure(decoded: Sequence[tuple[Label, Decoded]]) -> Figure:
     """
     found = [(label, each) for label, each in decoded if label.kind == "discrete"][:MAX_ROWS]
     _need(found, "discrete")
-    with _sheet(7, 5, len(found), (1,), left=1.4) as (figure, cells):
-        for (label, each), (axes,) in zip(found, cells, strict=True):
+    chosen = lettering([], [label for label, _ in found])
+    with _sheet(7, 5, len(found), (1,), chosen, left=1.4) as (figure, cells):
+        for (given, each), (axes,) in zip(found, cells, strict=True):
+            label = chosen.of_label(given)
             axes.set_title(short(label.name, 40))
             _draw_confusion(axes, label, confusion(label, each.true, each.decoded))
     return figure
@@ -204,7 +211,7 @@ def loss_figure(history: npt.ArrayLike, chance: float | None = None) -> Figure:
     """
     loss = np.asarray(history, dtype=np.float64)
     _need(np.isfinite(loss).any(), "finite loss")
-    with _sheet(8, 3.5, 1, (1,)) as (figure, ((axes,),)):
+    with _sheet(8, 3.5, 1, (1,), lettering([])) as (figure, ((axes,),)):
         draw_loss(axes, loss, chance)
     return figure
 
@@ -229,9 +236,10 @@ def consistency_figure(names: Sequence[str], r2: FloatArray) -> Figure:
     _need(names, "consistency")
     if r2.shape != (len(names), len(names)):
         raise GrevyError(f"{len(names)} names for a matrix of shape {r2.shape}; they must match.")
-    with _sheet(7, 5, 1, (1,), left=1.4) as (figure, ((axes,),)):
+    chosen = lettering(names)
+    with _sheet(7, 5, 1, (1,), chosen, left=1.4) as (figure, ((axes,),)):
         axes.set_title("Consistency (R²)")
-        _draw_matrix(axes, r2, list(names), ".2f")
+        _draw_matrix(axes, r2, [chosen.legible(name) for name in names], ".2f")
         axes.set_xlabel("to")
         axes.set_ylabel("from")
     return figure
@@ -244,7 +252,12 @@ def _need(found: object, what: str) -> None:
 
 @contextmanager
 def _sheet(
-    width: float, row: float, rows: int, columns: tuple[float, ...], left: float = 1.1
+    width: float,
+    row: float,
+    rows: int,
+    columns: tuple[float, ...],
+    chosen: Lettering,
+    left: float = 1.1,
 ) -> Iterator[tuple[Figure, list[list[Axes]]]]:
     """Make a figure of axes in rows, to be drawn on in the style of all figures; sizes in inches.
 
@@ -256,7 +269,8 @@ def _sheet(
     top, bottom, between = 0.45, 0.65, 0.95
     height = top + bottom + rows * row + (rows - 1) * between
     mean_width = (width - left - 0.25) / len(columns)
-    with rc_context({**STYLE, "font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12}):
+    sizes: dict[Any, Any] = {"font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12}
+    with rc_context({**STYLE, **sizes, "font.family": list(chosen.families)}):
         figure = Figure(figsize=(width, height), dpi=150)
         cells = figure.add_gridspec(
             rows, len(columns), width_ratios=columns, left=left / width, right=1 - 0.25 / width,

@@ -7,7 +7,6 @@ INK = "#333333"
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "text.usetex": False,
-    "font.family": ["DejaVu Sans"],
     "font.size": 14,
     "axes.titlesize": 15,
     "axes.titleweight": "bold",
