@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from grevy.errors import GrevyError, Problems, shown
+from grevy.errors import GrevyError, Problems, shown, shown_line
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_an_error_is_shown_safely_wherever_it_is_printed():
     said = "".join(traceback.format_exception(caught.value))
     assert r"\x1b[2Jneural.npz: no label \u202eesrever" in said
     assert shown(said) == said
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("x\nverified", r"x\nverified"), ("a\tb", r"a\tb"), ("\x1b[A", r"\x1b[A"), ("plain", "plain")],
+)
+def test_a_line_stays_one(given, expected):
+    assert shown_line(given) == expected == shown_line(expected)

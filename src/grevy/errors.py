@@ -33,6 +33,14 @@ def shown(text: str) -> str:
     return _ACTING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shown_line(text: str) -> str:
+    r"""Make one line safe to print, as `shown` does; it stays one, so newlines and tabs go too.
+
+    A label called ``"x\nverified"`` must not say a line of its own.
+    """
+    return shown(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
 class GrevyError(ValueError):
     """A mistake in what the user gave. The command line prints its message and exits with 2.
 

@@ -372,6 +372,7 @@ class TestVerify:
         edit_manifest(copy, lambda manifest: manifest["files"].update({"\x1b[2Jgone\n": "0"}))
         (problem,) = archive.verify(copy)
         assert problem.isprintable()
+        assert problem.startswith(r"\x1b[2Jgone\n: ")
 
     @pytest.mark.parametrize("checksum", [None, 3, [], {}, "é"])
     def test_a_checksum_that_is_none(self, copy, checksum):

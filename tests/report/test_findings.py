@@ -216,13 +216,13 @@ def test_bands_of_classes():
     ("text", "shown"),
     [
         ("a  b\n\tc", "a b c"),
-        ("x" * 9, "xxxx…"),
-        ("\ud800", "?"),
-        ("a\x1bb", "a\N{REPLACEMENT CHARACTER}b"),
-        ("\u202eabc", "\N{REPLACEMENT CHARACTER}abc"),
+        ("x" * 11, "xxxxxxxxx…"),
+        ("\ud800", r"\ud800"),
+        ("a\x1bb", r"a\x1bb"),
+        ("\u202eabc", r"\u202eabc"),
         ("", ""),
         ("数据", "数据"),
     ],
 )
 def test_short_texts(text, shown):
-    assert short(text, 5) == shown
+    assert short(text, 10) == shown

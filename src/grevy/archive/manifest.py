@@ -12,7 +12,7 @@ from typing import Any
 from grevy.archive.folder import CONFIG, DECODED, FOLDERS, LABELS, MANIFEST, REPORT, RunFolder
 from grevy.archive.writing import write_bytes
 from grevy.data import Recording, data_checksum
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, shown_line
 
 # A larger one is none of ours, and is not read into memory.
 MANIFEST_BYTES = 2**24
@@ -147,12 +147,7 @@ def verify(folder: RunFolder) -> list[str]:
     files: dict[str, str] = read_manifest(folder)["files"]
     states = {name: _state(folder, name, checksum) for name, checksum in files.items()}
     states |= {name: "not in the manifest" for name in _own_files(folder) if name not in files}
-    # A name from a stranger's file may hold codes that play tricks with a terminal.
-    return [
-        f"{name if name.isprintable() else repr(name)}: {state}"
-        for name, state in states.items()
-        if state
-    ]
+    return [shown_line(f"{name}: {state}") for name, state in states.items() if state]
 
 
 def _state(folder: RunFolder, name: str, checksum: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grevy.data import Recording
+from grevy.errors import shown_line
 from grevy.evaluation import MEASURES, SEEN_LABEL, Measure
 
 # What is said of the p of an embedding whose encoder may have been trained on the label.
@@ -24,10 +25,11 @@ def describe_data(recordings: Sequence[Recording]) -> str:
     for recording in recordings:
         labels = ", ".join(f"{label.name} ({label.kind})" for label in recording.labels)
         segments = len(recording.segments)
-        lines.append(
+        line = (
             f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
             f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
         )
+        lines.append(shown_line(line))
     return "\n".join(lines)
 
 
@@ -39,7 +41,7 @@ def summarise(
     lines += [f"  {line}" for line in describe_metrics(metrics)]
     lines += ["", "Configuration"]
     lines += [f"  {name}: {value}" for name, value in config.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(shown_line, lines)) + "\n"
 
 
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:
@@ -77,7 +79,7 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
     if "note" in metrics:
         lines.append(f"note: {metrics['note']}")
-    return lines
+    return [shown_line(line) for line in lines]
 
 
 _MEASURES = {each.key: each for measures in MEASURES.values() for each in measures}

@@ -6,18 +6,12 @@ import math
 import unicodedata
 
 from grevy.data import TAU
+from grevy.errors import shown
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
 INTERVAL = f"95{SPACE}% interval"
-
-
-# Control codes, and those that turn the direction of all the text that follows.
-_UNSHOWN = dict.fromkeys(
-    [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
-    "\N{REPLACEMENT CHARACTER}",
-)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -80,10 +74,8 @@ def angle_unit(period: float) -> str:
 
 
 def short(text: str, length: int) -> str:
-    """Keep a text on one line of bounded length, without codes that no figure or page can show."""
-    text = " ".join(text.split()).translate(_UNSHOWN)
-    # Half a surrogate pair, as from a file name that is no valid text, cannot be written.
-    text = text.encode("utf-8", errors="replace").decode()
+    """Keep a text on one line of bounded length; what no figure or page can show is spelled out."""
+    text = shown(" ".join(text.split()))
     if _columns(text) <= length:
         return text
     while _columns(text) > length - 1:
