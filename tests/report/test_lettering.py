@@ -133,6 +133,7 @@ def test_what_the_usual_font_draws_needs_no_other(text, monkeypatch):
         ("\u4f4d\u7f6e\u548c", 4, "\u4f4d…"),
         ("abcde", 5, "abcde"),
         ("abcdef", 5, "abcd…"),
+        pytest.param("\u4f4d" * 1_000_000, 5, "\u4f4d\u4f4d…", id="at once, whatever its length"),
     ],
 )
 def test_wide_signs_take_up_two_columns(text, length, kept):

@@ -76,8 +76,9 @@ def angle_unit(period: float) -> str:
 def short(text: str, length: int) -> str:
     """Keep a text on one line of bounded length; what no figure or page can show is spelled out."""
     text = shown(" ".join(text.split()))
-    if _columns(text) <= length:
+    if len(text) <= length and _columns(text) <= length:
         return text
+    text = text[: length - 1]  # no sign takes up less than a column
     while _columns(text) > length - 1:
         text = text[:-1]
     return text + "…"
