@@ -10,7 +10,7 @@ from grevy.engine.encoding.encoder import Encoder
 from grevy.engine.encoding.layout import choose_layout
 from grevy.engine.encoding.models import is_convolutional, receptive_field
 from grevy.engine.encoding.sequence import EMBED_CHUNK, embed
-from grevy.engine.interruption import interruptible
+from grevy.engine.interruption import interruptible, terminable
 from grevy.engine.kernels.library import instructions
 from grevy.engine.layers.compilation import compile_network
 from grevy.engine.loop import DivergedError, run, weights_seed
@@ -61,5 +61,6 @@ __all__ = [
     "receptive_field",
     "resolve_device",
     "run",
+    "terminable",
     "weights_seed",
 ]

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, met between two steps."""
+"""Ctrl-C and SIGTERM: met between two steps, or where they come, but never as a bare kill."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -21,10 +21,8 @@ class Interruption:
 
     def raise_if_requested(self) -> None:
         """End as Python ends on these signals; `finally` blocks and context managers still run."""
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
         if self.signal:
-            raise SystemExit(128 + self.signal)
+            _end(self.signal)
 
 
 @contextmanager
@@ -35,19 +33,49 @@ def interruptible() -> Iterator[Interruption]:
     second signal interrupts at once. Outside the main thread nothing is changed.
     """
     interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, _frame: FrameType | None) -> None:
         interruption.signal = number
-        signal.signal(number, previous[signal.Signals(number)])
+        signal.signal(number, previous[number])
 
-    for number in previous:
-        signal.signal(number, ask)
-    try:
+    with _handled((signal.SIGINT, signal.SIGTERM), ask) as previous:
         yield interruption
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let a batch system's SIGTERM end the block as Ctrl-C does: at once, by an exception.
+
+    Outside the main thread nothing is changed.
+
+    Raises
+    ------
+    SystemExit
+        On SIGTERM.
+    """
+    with _handled((signal.SIGTERM,), lambda number, _frame: _end(number)):
+        yield
+
+
+def _end(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _handled(
+    numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None]]:
+    """Handle signals while the block runs; hand on the handlers before, which come back after."""
+    if threading.current_thread() is not threading.main_thread():  # others may not set handlers
+        yield {}
+        return
+    previous = {number: signal.getsignal(number) for number in numbers}
+    for number in previous:
+        signal.signal(number, handler)
+    try:
+        yield previous
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
