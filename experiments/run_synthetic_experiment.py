@@ -13,6 +13,7 @@ import numpy as np
 
 from grevy import CEBRA, Checkpoints, GrevyError, Recording, archive
 from grevy.archive import open_folder, write_decoded
+from grevy.cli import in_flags, speaking
 from grevy.config import RunConfig, make_config
 from grevy.data import SplitKind, join_recordings, load
 from grevy.evaluation import evaluate
@@ -77,7 +78,7 @@ def load_synthetic_data(dataset_name: str) -> tuple[Neural, Labels, Any]:
         The same with names, kinds, segments and the true latent; the other functions take it in
         place of `neural`.
     """
-    recordings = list(load(dataset_name, notify=_say))
+    recordings = list(load(dataset_name))
     columns = [
         [label.unit_values for label in column]
         for column in zip(*(recording.labels for recording in recordings), strict=True)
@@ -103,7 +104,7 @@ def train_cebra_model(
     settings = settle_seed(settings, checkpoints, resume)
     model = make_model(settings, verbose=True)
     split = holdout_split(model, recordings, settings.holdout, settings.split)
-    train(model, recordings, split, settings, checkpoints, resume, _say)
+    train(model, recordings, split, settings, checkpoints, resume)
     return model
 
 
@@ -129,7 +130,7 @@ def evaluate_embedding(
     settings = make_config(
         {"dataset": "arrays", "holdout": holdout, "distance": model.distance, "nulls": nulls}
     )
-    found = assess(model, recordings, embedding, held_out, settings, _say)
+    found = assess(model, recordings, embedding, held_out, settings)
     folder = archive.RunFolder(Path(output_path))
     (folder / archive.DECODED).parent.mkdir(parents=True, exist_ok=True)
     write_decoded(folder, found.decoded)
@@ -185,12 +186,15 @@ def _checkpoints(output_dir: str | Path) -> Checkpoints:
     return Checkpoints(Path(output_dir) / archive.CHECKPOINTS)
 
 
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parse_arguments(arguments))
+    flags = {name: f"--{name.replace('_', '-')}" for name in options}
+    with speaking(flags):
+        return run(options, flags)
+
+
+def run(options: dict[str, Any], flags: dict[str, str]) -> int:
+    """Run the experiment that the command line asks for, and return the exit code."""
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     try:
         with archive.opened(options["output_dir"], overwrite) as folder:
@@ -202,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output = setup_directories(settings.output_dir)
             with archive.guarded(folder):
                 archive.unseal(folder)
-                with keeping_training(_checkpoints(output), _say):
+                with keeping_training(_checkpoints(output)):
                     embedding, metrics = evaluate_embedding(
                         model, dataset, None, output, settings.holdout, split=settings.split
                     )
@@ -211,12 +215,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             resolved = {**settings.model_dump(mode="json"), **settled}
             save_results(model, embedding, metrics, resolved, output, dataset)
     except GrevyError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_flags(str(error), flags)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    print("\n".join(describe_metrics(metrics)))
+    print(in_flags("\n".join(describe_metrics(metrics)), flags))
     for name, path in output_paths(folder).items():
         print(f"{name}: {path}")
     return 0

@@ -35,13 +35,23 @@ QUICK = ["--device", "cpu", "--max-iterations", "3", "--batch-size", "16", "--ho
 QUICK += ["--model-architecture", "offset5-model", "--num-hidden-units", "8", "--seed", "0"]
 
 
+def once(arguments):
+    """Arguments without those that a case gives again: no flag may be given twice."""
+    left = list(map(str, arguments))
+    for flag in (*QUICK[::2], "--neural"):
+        if left.count(flag) > 1:
+            place = left.index(flag)
+            del left[place : place + 2]
+    return left
+
+
 @pytest.fixture
 def grevy_run(monkeypatch, capsys):
     """A function that calls the command line in this process: (exit code, output, errors)."""
     monkeypatch.setenv("COLUMNS", "300")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["grevy", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["grevy", *once(arguments)])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         captured = capsys.readouterr()
@@ -495,7 +505,7 @@ class Terminal:
         environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         environment |= {"TERM": "xterm", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [*GREVY, *map(str, arguments)],
+            [*GREVY, *once(arguments)],
             stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment,
             start_new_session=True,
         )  # fmt: skip
@@ -722,8 +732,10 @@ def test_help_imports_nothing_heavy():
         "except SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'torch', 'cebra', 'numpy', 'pandas', 'sklearn', 'matplotlib', 'scipy', 'yaml', "
         "'h5py'}\n"
-        "if 'run' not in sys.argv:  # typer itself needs it for the flags\n"
+        "if 'run' not in sys.argv:  # its flags are made from what needs these\n"
         "    heavy.add('pydantic')\n"
+        "else:\n"
+        "    heavy -= {'numpy', 'yaml', 'scipy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     for arguments in (["--help"], ["run", "--help"], ["-h"]):
@@ -793,6 +805,31 @@ class TestConfiguration:
         config = json.loads(out)["config"]
         assert config["dataset"] == "demo-discrete"
         assert config["data"] is config["neural"] is None
+
+    def test_code_named_in_a_file_runs_if_asked_for(self, finished, tmp_path, grevy_run):
+        module, ran = tmp_path / "theirs.py", tmp_path / "ran"
+        module.write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
+        text = (finished / archive.CONFIG).read_text()
+        (tmp_path / "run.yaml").write_text(text.replace("imports: []", f"imports: [{module}]"))
+        given = ["run", "--config", tmp_path / "run.yaml", "--output-dir", tmp_path / "run"]
+        code, _, err = grevy_run(*given)
+        assert code == 2
+        assert err.count("grevy: ") == 1
+        for words in (f"asks to import {module}", f"--import {module}", "--trust"):
+            assert words in err
+        assert not ran.exists()
+        assert not (tmp_path / "run").exists()
+        assert grevy_run(*given, "--import", module, "--quiet")[0] == 0
+        assert ran.exists()
+
+    def test_trust_is_enough_for_it(self, finished, tmp_path, grevy_run):
+        module, ran = tmp_path / "theirs.py", tmp_path / "ran"
+        module.write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
+        text = (finished / archive.CONFIG).read_text()
+        (tmp_path / "run.yaml").write_text(text.replace("imports: []", f"imports: [{module}]"))
+        given = ["run", "--config", tmp_path / "run.yaml", "--output-dir", tmp_path / "run"]
+        assert grevy_run(*given, "--trust", "--quiet")[0] == 0
+        assert ran.exists()
 
     def test_the_archived_file_runs_again_to_the_same_bits(self, finished, tmp_path, grevy_run):
         given = ["run", "--config", finished / archive.CONFIG, "--output-dir", tmp_path / "run"]

@@ -72,7 +72,7 @@ def test_settings_survive_the_archive(tmp_path_factory, given):
     config = make_config({**FILE, **given})
     path = tmp_path_factory.getbasetemp() / "config.yaml"
     path.write_bytes(config_text(config.model_dump(mode="json")).encode())
-    again = make_config(read_config(path))
+    again = make_config(read_config(path, trust=True))
     assert again == config
     assert run_id(again.model_dump(mode="json"), "x") == run_id(config.model_dump(mode="json"), "x")
 
@@ -98,43 +98,43 @@ def test_no_setting_is_left_out_above():
         ({"max_iteration": 5}, ["unknown setting 'max_iteration'", "'max_iterations'"]),
         ({"zzz": 5}, ["unknown setting 'zzz'", "in all"]),
         ({1: 5}, ["unknown setting '1'"]),
-        ({"max_iterations": 0}, ["--max-iterations is 0", "of at least 1"]),
-        ({"max_iterations": "many"}, ["--max-iterations is 'many'", "a whole number"]),
-        ({"max_iterations": 2.5}, ["--max-iterations is 2.5", "a whole number"]),
-        ({"max_iterations": None}, ["--max-iterations is None", "a whole number"]),
-        ({"batch_size": -1}, ["--batch-size is -1"]),
-        ({"learning_rate": float("nan")}, ["--learning-rate is nan"]),
-        ({"learning_rate": float("inf")}, ["--learning-rate is inf", "finite"]),
-        ({"temperature": 0}, ["--temperature is 0", "above 0"]),
-        ({"distance": "cosinus"}, ["--distance is 'cosinus'", "expected cosine or euclidean"]),
+        ({"max_iterations": 0}, ["`max_iterations` is 0", "of at least 1"]),
+        ({"max_iterations": "many"}, ["`max_iterations` is 'many'", "a whole number"]),
+        ({"max_iterations": 2.5}, ["`max_iterations` is 2.5", "a whole number"]),
+        ({"max_iterations": None}, ["`max_iterations` is None", "a whole number"]),
+        ({"batch_size": -1}, ["`batch_size` is -1"]),
+        ({"learning_rate": float("nan")}, ["`learning_rate` is nan"]),
+        ({"learning_rate": float("inf")}, ["`learning_rate` is inf", "finite"]),
+        ({"temperature": 0}, ["`temperature` is 0", "above 0"]),
+        ({"distance": "cosinus"}, ["`distance` is 'cosinus'", "expected cosine or euclidean"]),
         (
             {"conditional": "times"},
-            ["--conditional is 'times'", "expected time, time_delta, delta_normal or delta"],
+            ["`conditional` is 'times'", "expected time, time_delta, delta_normal or delta"],
         ),
-        ({"temperature_mode": "x"}, ["--temperature-mode is 'x'", "constant or auto"]),
-        ({"prior": "flat"}, ["--prior is 'flat'", "empirical or uniform"]),
-        ({"holdout": 1}, ["--holdout is 1", "below 1"]),
-        ({"holdout": -0.1}, ["--holdout is -0.1"]),
-        ({"umap": True, "holdout": 0}, ["--umap", "--holdout above 0"]),
-        ({"folds": 1}, ["--folds is 1: give at least 2, or 0"]),
-        ({"folds": -1}, ["--folds is -1"]),
-        ({"folds": 3, "holdout": 0}, ["--folds is 3", "--holdout above 0"]),
-        ({"split": "trials"}, ["--split is 'trials'", "expected blocks or segments"]),
-        ({"validation": 1.0}, ["--validation is 1.0", "below 1"]),
-        ({"patience": 0, "validation": 0.1}, ["--patience is 0"]),
-        ({"patience": 3}, ["--patience needs --validation"]),
-        ({"precision": "fp16"}, ["--precision is 'fp16'", "float32 or bf16"]),
-        ({"seed": -1}, ["--seed is -1"]),
-        ({"seed": 1.5}, ["--seed is 1.5"]),
-        ({"time_offsets": 0}, ["--time-offsets is 0", "at least 1"]),
-        ({"time_offsets": []}, ["--time-offsets is []", "at least 1"]),
-        ({"time_offsets": [3, -1]}, ["--time-offsets", "at least 1"]),
-        ({"imports": 3.5}, ["--import is 3.5"]),
-        ({"imports": [3]}, ["--import is 3", "expected text"]),
-        ({"hybrid": "perhaps"}, ["--hybrid is 'perhaps'", "expected true or false"]),
-        ({"learning_rate": "fast"}, ["--learning-rate is 'fast'", "expected a number."]),
-        ({"label": ["x"]}, ["--label", "--data FILE", "--dataset"]),
-        ({"data": "x.npz"}, ["either --dataset NAME", "--data FILE"]),
+        ({"temperature_mode": "x"}, ["`temperature_mode` is 'x'", "constant or auto"]),
+        ({"prior": "flat"}, ["`prior` is 'flat'", "empirical or uniform"]),
+        ({"holdout": 1}, ["`holdout` is 1", "below 1"]),
+        ({"holdout": -0.1}, ["`holdout` is -0.1"]),
+        ({"umap": True, "holdout": 0}, ["`umap`", "`holdout` above 0"]),
+        ({"folds": 1}, ["`folds` is 1: give at least 2, or 0"]),
+        ({"folds": -1}, ["`folds` is -1"]),
+        ({"folds": 3, "holdout": 0}, ["`folds` is 3", "`holdout` above 0"]),
+        ({"split": "trials"}, ["`split` is 'trials'", "expected blocks or segments"]),
+        ({"validation": 1.0}, ["`validation` is 1.0", "below 1"]),
+        ({"patience": 0, "validation": 0.1}, ["`patience` is 0"]),
+        ({"patience": 3}, ["`patience` needs `validation=FRACTION`"]),
+        ({"precision": "fp16"}, ["`precision` is 'fp16'", "float32 or bf16"]),
+        ({"seed": -1}, ["`seed` is -1"]),
+        ({"seed": 1.5}, ["`seed` is 1.5"]),
+        ({"time_offsets": 0}, ["`time_offsets` is 0", "at least 1"]),
+        ({"time_offsets": []}, ["`time_offsets` is []", "at least 1"]),
+        ({"time_offsets": [3, -1]}, ["`time_offsets`", "at least 1"]),
+        ({"imports": 3.5}, ["`imports` is 3.5"]),
+        ({"imports": [3]}, ["`imports` is 3", "expected text"]),
+        ({"hybrid": "perhaps"}, ["`hybrid` is 'perhaps'", "expected true or false"]),
+        ({"learning_rate": "fast"}, ["`learning_rate` is 'fast'", "expected a number."]),
+        ({"label": ["x"]}, ["`label`", "`data=FILE`", "`dataset`"]),
+        ({"data": "x.npz"}, ["either `dataset=NAME`", "`data=FILE`"]),
     ],
 )
 def test_a_mistake_is_named(given, words):
@@ -146,13 +146,13 @@ def test_a_mistake_is_named(given, words):
 
 
 def test_no_source_is_a_mistake():
-    assert "--dataset NAME" in refused({})
+    assert "`dataset=NAME`" in refused({})
 
 
 def test_all_mistakes_are_named_at_once():
     message = refused({**DATA, "max_iterations": 0, "distance": "x", "seed": -1})
     assert "3 problems" in message
-    for word in ("--max-iterations", "--distance", "--seed"):
+    for word in ("`max_iterations`", "`distance`", "`seed`"):
         assert word in message
 
 
@@ -205,6 +205,50 @@ def test_a_file_that_holds_no_settings(tmp_path, content, words):
 def test_a_file_that_cannot_be_read(tmp_path, name):
     with pytest.raises(GrevyError, match=r"cannot be read.*Give the path of a YAML file"):
         read_config(tmp_path / name)
+
+
+NAMED = [
+    ("mine.py", ["mine.py"]),
+    ("[mine.py]", ["mine.py"]),
+    ("[a.py, mine.py]", ["a.py", "mine.py"]),
+    ("!!set {mine.py: null}", ["mine.py"]),
+    ("{mine.py: null}", ["mine.py"]),
+    ("[!!binary bWluZS5weQ==]", ["mine.py"]),
+]
+
+
+@pytest.mark.parametrize(("named", "modules"), NAMED)
+def test_a_file_cannot_import_by_itself(tmp_path, named, modules):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"dataset: demo-continuous\nimports: {named}\n")
+    with pytest.raises(GrevyError, match="asks to import") as caught:
+        read_config(path)
+    for module in modules:
+        assert module in str(caught.value)
+    assert "`trust=True`" in str(caught.value)
+    assert f"`imports={modules[0]}`" in str(caught.value) or "binary" in named
+    assert "imports" in read_config(path, trust=True)
+
+
+def test_a_module_that_the_caller_names_too_is_no_strangers(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("dataset: demo-continuous\nimports: [a.py, mine.py]\n")
+    assert read_config(path, imports=["mine.py", "a.py"])["imports"] == ["a.py", "mine.py"]
+    with pytest.raises(GrevyError, match=r"asks to import mine\.py,"):
+        read_config(path, imports=["a.py"])
+
+
+@pytest.mark.parametrize("named", ["[]", "null", "''", "{}"])
+def test_a_file_that_names_no_module_needs_no_trust(tmp_path, named):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"dataset: demo-continuous\nimports: {named}\n")
+    assert not read_config(path)["imports"]
+
+
+def test_a_file_cannot_trust_another(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: theirs.jl\ntrust: true\n")
+    assert read_config(path) == {"data": "theirs.jl"}
 
 
 def test_numbers_as_yaml_has_them(tmp_path):

@@ -4,69 +4,160 @@ import hashlib
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from grevy.data import SplitKind
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.evaluation import FEWEST_NULLS
 
-# Settings that say where, not what: they do not enter the run's identity. What a data file holds
-# does, wherever it lies.
-_INCIDENTAL = frozenset({"output_dir", "device", "offline", "trust", "data"})
 
-# Settings that belong to a data file, not to a data set.
-FILE_ONLY = ("neural", "label", "period", "segments", "sampling_rate")
+@dataclass(frozen=True)
+class Setting:
+    """What there is to say of a setting, wherever it is asked for or listed.
+
+    Attributes
+    ----------
+    name : str
+    panel : str
+        The group of settings that it belongs to.
+    help : str
+        One line, with its default.
+    metavar : str or None
+        What stands for its value, such as FILE.
+    kind : type
+        Of the value, or of each where there may be several: int, float, bool or str.
+    several : bool
+    """
+
+    name: str
+    panel: str
+    help: str
+    metavar: str | None
+    kind: type
+    several: bool
+
+
+def _setting(
+    panel: str,
+    default: Any,
+    help: str,
+    metavar: str | None = None,
+    incidental: bool = False,
+    of_file: bool = False,
+    **bounds: Any,
+) -> Any:
+    """Make a field that knows its help; ``{default}`` and ``{choices}`` in it are filled in.
+
+    Parameters
+    ----------
+    incidental : bool
+        It says where, not what: it does not enter the run's identity. What a data file holds
+        does, wherever it lies.
+    of_file : bool
+        It belongs to a data file, not to a data set.
+    """
+    about: dict[str, Any] = {
+        "panel": panel,
+        "metavar": metavar,
+        "incidental": incidental,
+        "of_file": of_file,
+    }
+    return Field(default, description=help, json_schema_extra=about, **bounds)
+
+
+_data = partial(_setting, "Data")
+_key = partial(_data, None, of_file=True)
+_model = partial(_setting, "Model and training")
+_sampling = partial(_setting, "Sampling")
+_evaluation = partial(_setting, "Evaluation")
+_output = partial(_setting, "Output")
+_positive: dict[str, Any] = {"gt": 0, "allow_inf_nan": False}
 
 
 class RunConfig(BaseModel):
-    """Settings of a run; each is a flag of ``grevy run`` with dashes for underscores."""
+    """Settings of a run. Flags of ``grevy run`` are made from them, and so is its help."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    dataset: str | None = None
-    data: str | None = None
-    neural: str | None = None
-    label: tuple[str, ...] = ()
-    period: float | None = Field(None, gt=0, allow_inf_nan=False)
-    segments: str | None = None
-    sampling_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
-    trust: bool = False
-    offline: bool = False
-    imports: tuple[str, ...] = ()
-    model_architecture: str = "offset10-model"
-    output_dimension: int = Field(3, ge=1)
-    num_hidden_units: int = Field(32, ge=1)
-    max_iterations: int = Field(5000, ge=1)
-    batch_size: int | None = Field(512, ge=1)
-    num_negatives: int | None = Field(None, ge=1)
-    learning_rate: float = Field(3e-4, gt=0, allow_inf_nan=False)
-    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
-    temperature_mode: Literal["constant", "auto"] = "constant"
-    min_temperature: float | None = Field(0.1, gt=0, allow_inf_nan=False)
-    time_offsets: tuple[int, ...] = (10,)
-    distance: Literal["cosine", "euclidean"] = "cosine"
-    conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = None
-    delta: float | None = Field(None, gt=0, allow_inf_nan=False)
-    prior: Literal["empirical", "uniform"] | None = None
-    hybrid: bool = False
-    seed: int | None = Field(None, ge=0)
-    holdout: float = Field(0.2, ge=0, lt=1)
-    split: SplitKind = "blocks"
-    folds: int = Field(0, ge=0)
-    validation: float = Field(0.0, ge=0, lt=1)
-    patience: int | None = Field(None, ge=1)
-    nulls: int = Field(50, ge=0)
-    null_retrain: bool = False
-    seeds: int = Field(1, ge=1)
-    umap: bool = False
-    precision: Literal["float32", "bf16"] = "float32"
-    device: str = "auto"
-    output_dir: str = "results/run"
+    dataset: str | None = _data(None, "Name of a data set; see `grevy datasets`.")
+    data: str | None = _data(
+        None, "File: .npy .npz .mat .h5 .csv .parquet .jl", "FILE", incidental=True
+    )
+    neural: str | None = _key("Key of the neural data (T, N).", "KEY")
+    label: tuple[str, ...] = _data(
+        (),
+        "Label, repeatable. KIND is continuous, circular or discrete; by dtype if left out.",
+        "KEY[:KIND]",
+        of_file=True,
+    )
+    period: float | None = _key("One turn of circular labels; default 2 pi.", **_positive)
+    segments: str | None = _key("Key of trial numbers or of [start, stop) runs.", "KEY")
+    sampling_rate: float | None = _key("In Hz.", **_positive)
+    trust: bool = _data(
+        False,
+        "Allow code to run that FILE (.jl) holds, or a configuration names as imports.",
+        incidental=True,
+    )
+    offline: bool = _data(False, "Never download.", incidental=True)
+    imports: tuple[str, ...] = _data(
+        (),
+        "Import this first, so that what it registers with cebra is known by name.",
+        "MODULE_OR_FILE",
+    )
+    model_architecture: str = _model(
+        "offset10-model", "Name of a model; see `grevy models`. Default {default}."
+    )
+    output_dimension: int = _model(3, "D. Default {default}.", ge=1)
+    num_hidden_units: int = _model(32, "Default {default}.", ge=1)
+    max_iterations: int = _model(5000, "Training steps. Default {default}.", ge=1)
+    batch_size: int | None = _model(512, "Default {default}; 0 takes the whole data.", ge=1)
+    learning_rate: float = _model(3e-4, "Default {default}.", **_positive)
+    temperature: float = _model(1.0, "Default {default}.", **_positive)
+    temperature_mode: Literal["constant", "auto"] = _model("constant", "{choices}.")
+    min_temperature: float | None = _model(0.1, "For auto. Default {default}.", **_positive)
+    distance: Literal["cosine", "euclidean"] = _model("cosine", "{choices}.")
+    precision: Literal["float32", "bf16"] = _model("float32", "{choices}.")
+    validation: float = _model(
+        0.0, "Fraction of the training time whose loss is only watched.", ge=0, lt=1
+    )
+    patience: int | None = _model(
+        None, "Stop once so many looks (every 100 steps) saw no gain.", ge=1
+    )
+    device: str = _model("auto", "{default} (default), cpu, cuda, cuda:N or mps.", incidental=True)
+    seed: int | None = _model(None, "Drawn and recorded if left out.", ge=0)
+    conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = _sampling(
+        None, "time, time_delta or delta_normal; by the labels if left out."
+    )
+    time_offsets: tuple[int, ...] = _sampling((10,), "In steps, repeatable. Default {default}.")
+    delta: float | None = _sampling(None, "Standard deviation for delta_normal.", **_positive)
+    prior: Literal["empirical", "uniform"] | None = _sampling(
+        None, "empirical or uniform over classes."
+    )
+    num_negatives: int | None = _sampling(None, "Default: the batch size.", ge=1)
+    hybrid: bool = _sampling(False, "Add a loss in time to the label's.")
+    holdout: float = _evaluation(0.2, "Fraction of time held out. Default {default}.", ge=0, lt=1)
+    split: SplitKind = _evaluation(
+        "blocks", "{default} of time (default), or whole segments: trials."
+    )
+    folds: int = _evaluation(
+        0, "Train anew for each of so many folds as well. Default {default}: off.", ge=0
+    )
+    nulls: int = _evaluation(
+        50, "How often labels are moved in time to see chance. Default {default}.", ge=0
+    )
+    null_retrain: bool = _evaluation(False, "Train the encoder anew on each moved label.")
+    seeds: int = _evaluation(1, "Train with so many seeds and compare. Default {default}.", ge=1)
+    umap: bool = _evaluation(False, "UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
+    output_dir: str = _output("results/run", "Default {default}.", incidental=True)
 
     @field_validator("time_offsets", "label", "imports", mode="before")
     @classmethod
@@ -84,23 +175,68 @@ class RunConfig(BaseModel):
     def _one_source(self) -> Self:
         if (self.dataset is None) == (self.data is None):
             raise ValueError(
-                "give either --dataset NAME (`grevy datasets` lists them) or --data FILE"
+                "give either `dataset=NAME` (`grevy datasets` lists them) or `data=FILE`"
             )
-        given = ["--" + name.replace("_", "-") for name in FILE_ONLY if getattr(self, name)]
         if 0 < self.nulls < FEWEST_NULLS:
-            raise ValueError(f"--nulls is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
+            raise ValueError(f"`nulls` is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
         if self.null_retrain and not (self.nulls and self.holdout):
-            raise ValueError("--null-retrain needs --nulls and --holdout above 0")
+            raise ValueError("`null_retrain` needs `nulls` and `holdout` above 0")
         if self.folds == 1 or (self.folds and not self.holdout):
-            needs = "at least 2, or 0" if self.holdout else "--holdout above 0 beside it"
-            raise ValueError(f"--folds is {self.folds}: give {needs}")
+            needs = "at least 2, or 0" if self.holdout else "`holdout` above 0 beside it"
+            raise ValueError(f"`folds` is {self.folds}: give {needs}")
         if self.umap and not self.holdout:
-            raise ValueError("--umap, a baseline on held-out time, needs --holdout above 0")
+            raise ValueError("`umap`, a baseline on held-out time, needs `holdout` above 0")
         if self.patience is not None and not self.validation:
-            raise ValueError("--patience needs --validation FRACTION, the loss it waits for")
+            raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
+        given = [f"`{name}`" for name in settings_of_a_file() if getattr(self, name)]
         if self.dataset is not None and given:
-            raise ValueError(f"{', '.join(given)} belong to --data FILE, not to --dataset")
+            raise ValueError(f"{', '.join(given)} belong to `data=FILE`, not to `dataset`")
         return self
+
+
+def list_settings() -> tuple[Setting, ...]:
+    """Describe every setting of a run, in the order of the groups that they belong to."""
+    return tuple(_described(name, field) for name, field in RunConfig.model_fields.items())
+
+
+def settings_of_a_file() -> tuple[str, ...]:
+    """Name the settings that belong to a data file, not to a data set."""
+    return _marked("of_file")
+
+
+def _marked(mark: str) -> tuple[str, ...]:
+    fields = RunConfig.model_fields.items()
+    return tuple(name for name, field in fields if _about(field)[mark])
+
+
+def _about(field: FieldInfo) -> dict[str, Any]:
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
+
+
+def _described(name: str, field: FieldInfo) -> Setting:
+    about = _about(field)
+    kind, several = _kind(field.annotation)
+    options = get_args(field.annotation)
+    choices = " or ".join(f"{each}{' (default)' * (each == field.default)}" for each in options)
+    help = (field.description or "").format(default=_plain(field.default), choices=choices)
+    return Setting(name, about["panel"], help, about["metavar"], kind, several)
+
+
+def _kind(annotation: Any) -> tuple[type, bool]:
+    """Return the type of a setting's value, or of each where there may be several; and whether."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):  # it may be left out
+        return _kind(next(each for each in parts if each is not type(None)))
+    if origin is tuple:
+        return parts[0], True
+    return (str if origin is Literal else annotation), False
+
+
+def _plain(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(map(_plain, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def make_config(settings: dict[str, Any]) -> RunConfig:
@@ -130,13 +266,12 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
 
 
 def _explained(error: Any) -> str:
-    """Say one of pydantic's errors in the words of the command line."""
+    """Say one of pydantic's errors in our words."""
     message = _expectation(error["type"], error.get("ctx", {}))
     message = message or str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return f"{message}."
-    name = str(error["loc"][0]).replace("_", "-").replace("imports", "import")
-    return f"--{name} is {reprlib.repr(error['input'])}: {message}."
+    return f"`{error['loc'][0]}` is {reprlib.repr(error['input'])}: {message}."
 
 
 def _expectation(problem: str, context: Mapping[str, Any]) -> str:
@@ -158,14 +293,50 @@ def _expectation(problem: str, context: Mapping[str, Any]) -> str:
     return f"expected {kind}" if kind else ""
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read settings from a YAML file.
+def read_config(path: Path, *, trust: bool = False, imports: Sequence[str] = ()) -> dict[str, Any]:
+    """Read settings from a YAML file, which cannot let code run by itself.
+
+    Parameters
+    ----------
+    path : Path
+    trust : bool
+        Take the modules that it names to be imported, and its own `trust`, as they are.
+    imports : sequence of str
+        Modules that may be among those.
 
     Raises
     ------
     GrevyError
-        If the file is missing, unreadable, not YAML, or not a mapping of settings.
+        If the file is missing, unreadable, not YAML, or not a mapping of settings; or it names a
+        module to import that is not in `imports`, and is not trusted.
     """
+    settings = _read_mapping(path)
+    if not trust:
+        settings.pop("trust", None)
+        refuse_imports(f"configuration {path}", settings, imports)
+    return settings
+
+
+def refuse_imports(where: str, settings: Mapping[str, Any], imports: Sequence[str]) -> None:
+    """Refuse settings from a file that would import modules which nobody but the file has named.
+
+    Raises
+    ------
+    GrevyError
+        Naming the modules, and how to allow them.
+    """
+    named = settings.get("imports") or ()
+    each = list(named) if isinstance(named, Iterable) and not isinstance(named, str) else [named]
+    unasked = [str(module) for module in each if module not in imports]
+    if unasked:
+        repeated = " ".join(f"`imports={module}`" for module in unasked)
+        raise GrevyError(
+            f"{where} asks to import {', '.join(unasked)}, which runs the code in there. If you "
+            f"know what it does, name it too ({repeated}), or give `trust=True`."
+        )
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -200,6 +371,7 @@ def run_id(settings: Mapping[str, Any], data_checksum: str) -> str:
         12 hexadecimal digits. The same settings and data give the same on any machine; the place
         of the output and the device do not enter.
     """
-    deciding = {name: value for name, value in settings.items() if name not in _INCIDENTAL}
+    incidental = _marked("incidental")
+    deciding = {name: value for name, value in settings.items() if name not in incidental}
     text = json.dumps([deciding, data_checksum], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

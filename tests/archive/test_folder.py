@@ -383,7 +383,7 @@ class TestVerify:
 class TestOpening:
     def test_a_finished_run_is_not_opened_for_writing(self, copy):
         before = tree(copy.root)
-        with pytest.raises(GrevyError, match=r"already holds a finished run.*--overwrite"):
+        with pytest.raises(GrevyError, match=r"already holds a finished run.*`overwrite=True`"):
             archive.open_folder(copy.root)
         assert tree(copy.root) == before
 

@@ -25,6 +25,7 @@ from grevy.data import datasets
 from grevy.data.datasets import downloads, synthetic
 from grevy.data.datasets.downloads import Published, download
 from grevy.errors import GrevyError
+from logged import logged
 
 POISSON = "continuous-label-poisson"
 FILE = "synthetic/continuous_label_poisson.jl"
@@ -183,8 +184,8 @@ def test_published_checksum_is_recognised(home, monkeypatch):
 
 @pytest.mark.parametrize("noise", synthetic.NOISES)
 def test_made_locally(home, noise):
-    told = []
-    (recording,) = datasets.load(f"continuous-label-{noise}", offline=True, notify=told.append)
+    with logged() as told:
+        (recording,) = datasets.load(f"continuous-label-{noise}", offline=True)
     assert recording.source == f"continuous-label-{noise}, made locally (seed 0)"
     assert len(told) == 1
     assert "made locally (seed 0)" in told[0]
@@ -238,8 +239,8 @@ def test_truncated_cached_file(home):
 def test_a_silent_server_is_not_waited_for(silent, monkeypatch):
     table = synthetic_data.synthetic_data_urls["continuous_label_poisson"]
     monkeypatch.setitem(table, "url", silent)
-    told = []
-    (recording,) = datasets.load(POISSON, download_timeout=0.3, notify=told.append)
+    with logged() as told:
+        (recording,) = datasets.load(POISSON, download_timeout=0.3)
     assert "made locally" in recording.source
     assert "did not answer within 0.3 s" in told[0] or "timed out" in told[0]
     monkeypatch.setitem(hippocampus.rat_dataset_urls["achilles"], "url", silent)
@@ -345,8 +346,8 @@ def test_a_wrong_checksum_is_not_kept(serve, home, monkeypatch, wrong):
     packed = gzip.compress(content)
     published = {**entry(serve("a.gz", packed), content, packed), wrong: "0" * 32}
     monkeypatch.setitem(synthetic_data.synthetic_data_urls, "continuous_label_t", published)
-    told = []
-    (recording,) = datasets.load("continuous-label-t", notify=told.append)
+    with logged() as told:
+        (recording,) = datasets.load("continuous-label-t")
     assert "made locally" in recording.source
     assert "MD5" in told[0]
     assert not (home / ".cebra").exists()
@@ -455,8 +456,8 @@ def write_reaching(home):
 )
 def test_reaching(home, name, labels):
     write_reaching(home)
-    told = []
-    (recording,) = datasets.load(name, offline=True, notify=told.append)
+    with logged() as told:
+        (recording,) = datasets.load(name, offline=True)
     assert [label.name for label in recording.labels] == labels
     expected = np.column_stack([np.arange(0, 80, 10), np.arange(10, 90, 10)])
     np.testing.assert_array_equal(recording.segments, expected)

@@ -259,7 +259,7 @@ def test_label_specs(tmp_path, spec, name, kind):
         ({"neural": "spikes", "labels": ["turned_position"]}, r"looks transposed, \(L, T\)"),
         ({"neural": "spikes", "labels": ["short"]}, "'short' has 7 time steps"),
         ({"neural": "angle"}, "For one neuron use shape"),
-        ({}, r"3 arrays could be the neural data; say which with --neural"),
+        ({}, r"3 arrays could be the neural data; say which with `neural=KEY`"),
     ],
 )
 def test_recording_refusals(tmp_path, options, message):
@@ -384,7 +384,7 @@ def test_objects_in_npy_and_npz_need_trust(tmp_path):
     np.save(tmp_path / "p.npy", objects(Payload(planted)))
     np.savez(tmp_path / "p.npz", x=objects(Payload(planted)))
     for name, key in (("a.npy", "data"), ("a.npz", "words"), ("p.npy", "data"), ("p.npz", "x")):
-        with pytest.raises(GrevyError, match="--trust"):
+        with pytest.raises(GrevyError, match="`trust=True`"):
             read_array(tmp_path / name, key)
         if name.startswith("a"):
             assert read_array(tmp_path / name, key, trust=True).tolist() == ["a", "b"]
@@ -402,7 +402,7 @@ def test_a_pickle_named_npy_is_no_array(tmp_path):
 
 def test_jl_needs_trust(tmp_path):
     path = write_good(tmp_path, ".jl")
-    with pytest.raises(GrevyError, match=r"runs whatever code it holds.*--trust"):
+    with pytest.raises(GrevyError, match=r"runs whatever code it holds.*`trust=True`"):
         read_array(path, "spikes")
     nested = {"a": {"b": [1.0, 2.0]}, "ragged": [[1], [1, 2]], "n": 3}
     joblib.dump(nested, tmp_path / "n.jl", compress=3)

@@ -77,18 +77,18 @@ def test_a_joined_split_is_by_segment_only_if_all_are():
 @pytest.mark.parametrize(
     ("segments", "match"),
     [
-        ([trials(1)], "--split segments: the data has 1 segment; at least 2"),
+        ([trials(1)], "`split='segments'`: the data has 1 segment; at least 2"),
         ([trials(3), trials(1, 20, 60)], "recording 2 of 2 has 1 segment"),
     ],
 )
 def test_one_segment_cannot_be_split(segments, match):
     with pytest.raises(GrevyError, match=match) as raised:
         hold_out(segments, "segments", 0.2, 0, 0)
-    assert "--segments KEY" in str(raised.value)
+    assert "`segments=KEY`" in str(raised.value)
 
 
 def test_too_few_segments_for_the_folds():
-    with pytest.raises(GrevyError, match="--folds 5 of whole segments: the data has 4 segments"):
+    with pytest.raises(GrevyError, match="`folds=5` of whole segments: the data has 4 segments"):
         cut_folds([trials(4)], "segments", 5, 0, 0)
 
 
@@ -150,6 +150,6 @@ def test_validation_blocks_lie_amid_runs(lengths, blocks):
 
 def test_validation_that_has_no_room_is_said():
     with pytest.raises(
-        GrevyError, match=r"--validation 0\.1: of the 100 time steps.*no block of 20"
+        GrevyError, match=r"`validation=0\.1`: of the 100 time steps.*no block of 20"
     ):
         cut_validation(apart([100], 0), 0.1, 20)

@@ -50,7 +50,7 @@ def test_too_few_training_steps(monkeypatch):
 
 
 def test_it_needs_a_holdout():
-    with pytest.raises(GrevyError, match="--umap"):
+    with pytest.raises(GrevyError, match="`umap`"):
         make_config({"dataset": "x", "umap": True, "holdout": 0})
 
 

@@ -19,6 +19,7 @@ from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.experiment import train
 from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
 from grevy.runs.preparing import make_model
+from logged import logged
 
 SETTINGS = {
     "dataset": "arrays",
@@ -50,10 +51,10 @@ def assessed(recordings, **settings):
     config = make_config({**SETTINGS, **settings})
     model = make_model(config, verbose=False)
     split = holdout_split(model, recordings, config.holdout, config.split)
-    told = []
-    config = train(model, recordings, split, config, None, False, told.append)
-    embedding = embed_recordings(model, recordings)
-    found = assess(model, recordings, embedding, split, config, told.append)
+    with logged() as told:
+        config = train(model, recordings, split, config, None, False)
+        embedding = embed_recordings(model, recordings)
+        found = assess(model, recordings, embedding, split, config)
     return found, model, split, told
 
 
@@ -286,7 +287,7 @@ class TestFolds:
     def test_without_a_label_there_is_nothing_to_fold(self):
         recording = dataclasses.replace(made(), labels=())
         config = make_config({**SETTINGS, "folds": 3})
-        with pytest.raises(GrevyError, match="--folds 3: no label was given"):
+        with pytest.raises(GrevyError, match="`folds=3`: no label was given"):
             fold_splits(make_model(config, verbose=False), [recording], config)
 
 
@@ -358,11 +359,11 @@ def test_joined_recordings_keep_their_order():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"nulls": 19}, "--nulls is 19: give at least 20"),
-        ({"nulls": -1}, "--nulls is -1"),
-        ({"seeds": 0}, "--seeds is 0"),
-        ({"null_retrain": True, "nulls": 0}, "--null-retrain needs"),
-        ({"null_retrain": True, "nulls": 50, "holdout": 0}, "--null-retrain needs"),
+        ({"nulls": 19}, "`nulls` is 19: give at least 20"),
+        ({"nulls": -1}, "`nulls` is -1"),
+        ({"seeds": 0}, "`seeds` is 0"),
+        ({"null_retrain": True, "nulls": 0}, "`null_retrain` needs"),
+        ({"null_retrain": True, "nulls": 50, "holdout": 0}, "`null_retrain` needs"),
     ],
 )
 def test_settings_out_of_range(settings, match):

@@ -1,6 +1,7 @@
 """One run: nothing leaks from held-out blocks, scores by the kind of label, the same seed again."""
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from grevy.report.summary import describe_metrics
 from grevy.runs import embed_recordings, holdout_split
 from grevy.runs.experiment import run_experiment, train
 from grevy.runs.preparing import load_recordings, make_model
+from logged import logged
 
 SMALL = {
     "max_iterations": 3,
@@ -58,8 +60,8 @@ def trained(recordings, settings, tmp_path):
     config = make_config({"dataset": "arrays", **SMALL, **settings})
     model = make_model(config, verbose=False)
     split = holdout_split(model, recordings, config.holdout)
-    said = []
-    train(model, recordings, split, config, None, False, said.append)
+    with logged() as said:
+        train(model, recordings, split, config, None, False)
     return model, split, said
 
 
@@ -301,7 +303,7 @@ class TestScores:
 
 
 WALK = np.cumsum(np.random.default_rng(1).normal(0.1, 0.3, 500))
-DEGREES = "label 'x': values from 0 to 359 look like degrees; give --period 360."
+DEGREES = "label 'x': values from 0 to 359 look like degrees; give `period=360`."
 MANY = "label 'x': 500 classes in 500 time steps; give x:continuous if it is a quantity."
 
 
@@ -322,8 +324,8 @@ def test_a_label_that_is_likely_meant_otherwise_is_told(tmp_path, values, kind, 
     np.savez(tmp_path / "data.npz", neural=np.random.default_rng(0).normal(size=(500, 3)), x=values)
     settings = {"data": str(tmp_path / "data.npz"), "neural": "neural"}
     settings |= {"label": f"x:{kind}" if kind else "x", "period": period}
-    said = []
-    load_recordings(make_config(settings), said.append)
+    with logged(logging.WARNING) as said:
+        load_recordings(make_config(settings))
     assert said == told
 
 
@@ -553,6 +555,7 @@ def test_a_data_set_registered_in_a_file_of_the_users_own(tmp_path):
     flags = ["--import", "mine.py", "--model-architecture", "offset5-model"]
     first = arguments("a", "my-recording", flags, 1, tmp_path)
     again = ["run", "--config", str(tmp_path / "a" / "config.yaml"), "--quiet"]
+    again += ["--import", "mine.py"]
     again += ["--output-dir", str(tmp_path / "b")]
     process = subprocess.run(
         [sys.executable, "-c", SEVERAL_RUNS.format(runs=[first, again])],

@@ -10,7 +10,7 @@ import pytest
 
 from grevy import archive
 from grevy.archive.folder import RunFolder
-from grevy.cli import app
+from grevy.cli.commands import app
 from grevy.config import make_config
 from grevy.data.labels import continuous
 from grevy.data.recording import make_recording
@@ -19,6 +19,7 @@ from grevy.errors import GrevyError
 from grevy.report.summary import describe_metrics
 from grevy.runs.experiment import run_experiment
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
+from logged import logged
 
 
 @pytest.fixture(scope="module")
@@ -56,41 +57,44 @@ def changed_run(root, target, old, new):
 
 def test_a_run_scores_as_it_did(made):
     folder, done = made
-    metrics = evaluate_target(request(folder / "run", seed=1), print)
+    metrics = evaluate_target(request(folder / "run", seed=1))
     for name in ("test_r2", "chance_nats", "goodness_of_fit_bits", "holdout", "scores"):
         assert metrics[name] == done.metrics[name], name
 
 
-def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path, capsys):
+def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path):
     folder, _ = made
     moved = changed_run(folder / "run", tmp_path / "run", str(folder / "data.npz"), "gone.npz")
-    metrics = evaluate_target(request(moved, nulls=0), print)
+    with logged() as said:
+        metrics = evaluate_target(request(moved, nulls=0))
     assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
-    assert "no baselines" in capsys.readouterr().out
+    assert "no baselines" in said[0]
 
 
-def test_a_run_whose_data_have_changed_has_no_baselines(made, tmp_path, capsys):
+def test_a_run_whose_data_have_changed_has_no_baselines(made, tmp_path):
     folder, _ = made
     with np.load(folder / "data.npz") as arrays:
         other = {**arrays, "neural": arrays["neural"] + np.float32(1)}
     moved = changed_run(folder / "run", tmp_path / "run", str(folder), str(tmp_path))
     np.savez(tmp_path / "data.npz", **other)
-    metrics = evaluate_target(request(moved, nulls=0), print)
+    with logged() as said:
+        metrics = evaluate_target(request(moved, nulls=0))
     assert set(metrics["scores"]["place"]["blocked"]) == {"embedding", "chance"}
-    assert "no baselines: the data have changed" in capsys.readouterr().out
+    assert "no baselines: the data have changed" in said[0]
 
 
-def test_umap_that_is_missing(made, monkeypatch, capsys):
+def test_umap_that_is_missing(made, monkeypatch):
     folder, _ = made
     monkeypatch.setattr("grevy.evaluation.baselines.find_spec", lambda name: None)
     with pytest.raises(GrevyError, match="pip install"):
-        evaluate_target(request(folder / "run", umap=True), print)
+        evaluate_target(request(folder / "run", umap=True))
     real = make_config
     monkeypatch.setattr(
         "grevy.runs.rescoring.make_config", lambda given: real({**given, "umap": True})
     )
-    metrics = evaluate_target(request(folder / "run", nulls=0), print)
-    assert "no baseline of UMAP" in capsys.readouterr().out
+    with logged() as said:
+        metrics = evaluate_target(request(folder / "run", nulls=0))
+    assert "no baseline of UMAP" in said[0]
     assert "umap" not in metrics["scores"]["place"]["blocked"]
 
 
@@ -114,7 +118,7 @@ def test_an_embedding_made_by_anything_else(made, nulls):
         folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
         labels=("place",), nulls=nulls, gap=5,
     )  # fmt: skip
-    metrics = evaluate_target(asked, print)
+    metrics = evaluate_target(asked)
     scores = metrics["scores"]["place"]
     assert scores["blocked"]["embedding"]["test_r2"] > 0.7
     assert scores["blocked"]["raw"]["test_r2"] > 0.7
@@ -127,7 +131,7 @@ def test_what_an_embedding_from_a_file_does_not_tell(made):
         folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
         labels=("place",), nulls=20,
     )  # fmt: skip
-    metrics = evaluate_target(asked, print)
+    metrics = evaluate_target(asked)
     assert metrics["encoder"] == "unknown"
     assert metrics["note"].count("held out only if it never saw the 120 steps tested") == 1
     assert "in 5 blocks, or their labels took no part" in metrics["note"]
@@ -136,7 +140,7 @@ def test_what_an_embedding_from_a_file_does_not_tell(made):
     assert metrics["note"] in said
     assert "p, the encoder kept: it counts only if the label took no part" in said
     assert "the encoder was trained with the true label" not in said, "nobody knows"
-    assert "--null-retrain" not in said, "there is nothing to train"
+    assert "`null_retrain`" not in said, "there is nothing to train"
 
 
 def test_a_run_that_held_out_whole_segments(made, tmp_path):
@@ -150,17 +154,17 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     }  # fmt: skip
     done = run_experiment(make_config(settings), verbose=False)
     assert done.config.seed is not None, "drawn, for it decides what is held out"
-    again = evaluate_target(request(tmp_path / "run", seed=done.config.seed % 2**32), print)
+    again = evaluate_target(request(tmp_path / "run", seed=done.config.seed % 2**32))
     assert again["holdout"] == done.metrics["holdout"]
     assert again["scores"] == done.metrics["scores"]
-    other = evaluate_target(request(tmp_path / "run", seed=1), print)
+    other = evaluate_target(request(tmp_path / "run", seed=1))
     # A constant answer depends on the split alone; the choice of decoders on the seed, too.
     ours, theirs = (m["scores"]["place"]["blocked"]["chance"]["test_r2"] for m in (again, other))
     assert ours == theirs, "the segments are the run's, whatever the seed of the nulls"
     asked = request(
         folder / "embedding.npy", **source, labels=("place",), split="segments", nulls=0
     )
-    scored = evaluate_target(asked, print)
+    scored = evaluate_target(asked)
     assert scored["holdout"]["test_segments"] == 3
     assert "the 120 steps tested, in 3 segments" in scored["note"]
 
@@ -178,10 +182,10 @@ def test_what_a_run_has_trained_for_is_kept(made, tmp_path):
     validation = {"steps": [100], "loss": [1.5]}
     path = tmp_path / "run" / archive.METRICS
     path.write_text(json.dumps({**done.metrics, "validation": validation}))
-    again = evaluate_target(request(tmp_path / "run", seed=7), print)
+    again = evaluate_target(request(tmp_path / "run", seed=7))
     assert again["scores"]["place"]["null"] == null
     assert again["validation"] == validation
-    without = evaluate_target(request(tmp_path / "run", nulls=0), print)
+    without = evaluate_target(request(tmp_path / "run", nulls=0))
     assert "null" not in without["scores"]["place"]
 
 
@@ -204,9 +208,14 @@ def test_a_run_that_imported_a_model(made, tmp_path):
     chosen = ["--model-architecture", "own-model", "--output-dir", tmp_path / "run"]
     done = grevy(*run, *quick, *chosen)
     assert done.returncode == 0, done.stderr
-    # In a process of its own, which has not imported the module yet.
-    again = grevy("evaluate", tmp_path / "run")
-    assert again.returncode == 0, again.stderr
+    # In processes of their own, which have not imported the module yet.
+    refused = grevy("evaluate", tmp_path / "run")
+    assert refused.returncode == 2
+    for words in (str(module), f"--import {module}", "--trust"):
+        assert words in refused.stderr
+    for allowing in (["--import", module], ["--trust"]):
+        again = grevy("evaluate", tmp_path / "run", *allowing)
+        assert again.returncode == 0, again.stderr
 
 
 def test_an_embedding_of_angles_in_degrees(made, tmp_path):
@@ -249,7 +258,7 @@ def test_an_embedding_of_an_imported_data_set(tmp_path):
         tmp_path / "embedding.npy", data="own-data", nulls=0,
         imports=(str(tmp_path / "own_data.py"),),
     )  # fmt: skip
-    assert evaluate_target(asked, print)["holdout"]["test_steps"] == 40
+    assert evaluate_target(asked)["holdout"]["test_steps"] == 40
 
 
 @pytest.mark.parametrize("split", ["blocks", "segments"])
@@ -272,7 +281,7 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
         patch.setattr("grevy.runs.experiment.load_recordings", lambda *_: tuple(recordings))
         patch.setattr("grevy.runs.rescoring.load_recordings", lambda *_: tuple(recordings))
         done = run_experiment(make_config(settings), verbose=False)
-        again = evaluate_target(request(tmp_path / "run", seed=2), print)
+        again = evaluate_target(request(tmp_path / "run", seed=2))
     assert again["scores"] == done.metrics["scores"]
     assert again["holdout"] == done.metrics["holdout"]
 
@@ -280,17 +289,17 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
 @pytest.mark.parametrize(
     ("target", "settings", "match"),
     [
-        ("embedding.npy", {}, "say with --data"),
+        ("embedding.npy", {}, "say with `data`"),
         ("absent.npy", {"data": "data.npz"}, r"absent\.npy does not exist"),
         ("nosuch", {}, "nosuch does not exist"),
         ("run/models/cebra_model.pt", {}, r"is a model, .* `grevy embed"),
-        ("embedding.npy", {"data": "data.npz", "neural": "neural"}, "--label KEY"),
+        ("embedding.npy", {"data": "data.npz", "neural": "neural"}, "`labels=KEY`"),
         ("data.npz", {"data": "data.npz"}, "holds several arrays"),
         ("", {}, "no finished run"),
-        ("run", {"nulls": 19}, "--nulls 19: give at least 20"),
-        ("run", {"holdout": 1.5}, "--holdout 1.5"),
+        ("run", {"nulls": 19}, "`nulls=19`: give at least 20"),
+        ("run", {"holdout": 1.5}, "`holdout=1.5`"),
         ("run", {"holdout": 0.4}, "trained with"),
-        ("run", {"split": "segments"}, "--split segments: the encoder of this run was trained"),
+        ("run", {"split": "segments"}, "`split=segments`: the encoder of this run was trained"),
         ("run", {"split": "trials"}, "expected blocks or segments"),
         ("embedding.npy", {"data": "data.npz", "split": "trials"}, "expected blocks or segments"),
         (
@@ -299,12 +308,12 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
             "the data has 1 segment;",
         ),
         ("run", {"data": "data.npz"}, "knows its data"),
-        ("run", {"period": 360.0}, "--period"),
-        ("run", {"imports": ("own.py",)}, "--import out"),
+        ("run", {"period": 360.0}, "`period`"),
+        ("run", {"imports": ("own.py",)}, "there is no file .*own.py"),
         (
             "embedding.npy",
             {"data": "data.npz", "labels": ("place",), "period": 0.0},
-            "--period is 0.0",
+            "`period` is 0.0",
         ),
         ("short.npy", {"data": "data.npz", "labels": ("place",)}, "10 time steps"),
         ("flat.npy", {"data": "data.npz", "labels": ("place",)}, r"expected \(T, D\)"),
@@ -321,7 +330,7 @@ def test_bad_requests(made, target, settings, match):
     if "labels" in settings:
         settings = {**settings, "neural": "neural"}
     with pytest.raises(GrevyError, match=match):
-        evaluate_target(request(folder / target, **settings), print)
+        evaluate_target(request(folder / target, **settings))
 
 
 def grevy(*arguments):

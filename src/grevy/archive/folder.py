@@ -71,22 +71,22 @@ def open_folder(root: str | Path, overwrite: bool = False) -> RunFolder:
                 (folder / name).mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise GrevyError(
-            f"--output-dir {root}: {error.filename} is a file, where a folder is needed. Choose "
+            f"`output_dir={root}`: {error.filename} is a file, where a folder is needed. Choose "
             f"another place, or move the file away."
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
         raise GrevyError(
-            f"--output-dir {str(root)!r} cannot be made: {reason}. Choose a place that you may "
+            f"`output_dir={str(root)!r}` cannot be made: {reason}. Choose a place that you may "
             f"write to."
         ) from error
     if finished and not overwrite:
         raise GrevyError(
-            f"{root} already holds a finished run. Choose another --output-dir, or pass "
-            f"--overwrite to replace it."
+            f"{root} already holds a finished run. Choose another `output_dir`, or give "
+            f"`overwrite=True` to replace it."
         )
     if not all(os.access(folder / name, os.W_OK) for name in (".", *FOLDERS)):
-        raise GrevyError(f"--output-dir {root} may not be written to. Choose another place.")
+        raise GrevyError(f"`output_dir={root}` may not be written to. Choose another place.")
     return folder
 
 

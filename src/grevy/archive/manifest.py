@@ -120,7 +120,7 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
     if not folder.finished:
         raise GrevyError(
             f"{folder.root} holds no finished run: there is no {MANIFEST}. Give the folder that "
-            f"was a run's --output-dir."
+            f"was a run's `output_dir`."
         )
     path = folder / MANIFEST
     with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):

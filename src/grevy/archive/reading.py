@@ -69,7 +69,7 @@ def read_run(folder: RunFolder) -> ArchivedRun:
         If the folder holds no finished run, or one of its files is missing or damaged.
     """
     manifest = read_manifest(folder)
-    config = read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG, trust=True)  # nothing is done with it here
     metrics = _read_metrics(folder / METRICS)
     with _whole(folder / EMBEDDING) as path:
         embedding = np.load(path, allow_pickle=False)

@@ -52,7 +52,7 @@ def hold_out(
     """
     if kind == "blocks":
         return blocked_split(np.concatenate(segments), holdout, gap)
-    _check_enough(segments, 2, "--split segments")
+    _check_enough(segments, 2, "`split='segments'`")
     return joined_splits([segment_split(each, holdout, seed) for each in segments])
 
 
@@ -80,7 +80,7 @@ def cut_folds(
         If a recording is too short, or (for segments) has fewer segments than folds.
     """
     if kind == "segments":
-        _check_enough(segments, n_folds, f"--folds {n_folds} of whole segments")
+        _check_enough(segments, n_folds, f"`folds={n_folds}` of whole segments")
         found = [segment_folds(each, n_folds, seed) for each in segments]
     else:
         found = [block_folds(each, n_folds, gap) for each in segments]
@@ -134,7 +134,7 @@ def cut_validation(segments: IntArray, fraction: float, gap: int) -> Split:
         if min(longest) >= max(shortest, 1) and is_train.sum() >= (len(steps) - n_kept) / 2:
             return Split(steps[is_train], steps[is_test])
     raise GrevyError(
-        f"--validation {fraction:g}: of the {len(steps)} time steps to train on, in {len(runs)} "
+        f"`validation={fraction:g}`: of the {len(steps)} time steps to train on, in {len(runs)} "
         f"runs, it leaves no block of {shortest} steps in a row (a window and the time offset) "
         f"beside gaps of {gap}. Give another fraction or a longer recording, or leave it out."
     )
@@ -163,5 +163,5 @@ def _check_enough(segments: Sequence[IntArray], needed: int, asked: str) -> None
         which = f"recording {fewest + 1} of {len(segments)}" if len(segments) > 1 else "the data"
         raise GrevyError(
             f"{asked}: {which} has {count} segment{'s' * (count != 1)}; at least {needed} are "
-            f"needed. Name the trials with --segments KEY, or use --split blocks."
+            f"needed. Name the trials with `segments=KEY`, or use `split='blocks'`."
         )

@@ -126,7 +126,7 @@ def require_umap() -> None:
     """
     if find_spec("umap") is None:
         raise GrevyError(
-            "UMAP is not installed. Get it by `pip install 'grevy[umap]'`, or leave --umap out."
+            "UMAP is not installed. Get it by `pip install 'grevy[umap]'`, or leave `umap` out."
         )
 
 
@@ -164,7 +164,7 @@ def umap_components(
     if len(train) < dimension + 2 or len(train) < MIN_UMAP:
         raise GrevyError(
             f"UMAP in {dimension} dimensions: {len(train)} training steps; expected at least "
-            f"{max(MIN_UMAP, dimension + 2)}. Give a longer recording, or leave --umap out."
+            f"{max(MIN_UMAP, dimension + 2)}. Give a longer recording, or leave `umap` out."
         )
     from umap import UMAP
 

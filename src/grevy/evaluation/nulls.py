@@ -21,7 +21,7 @@ SLOW = 0.05
 
 SEEN_LABEL = (
     "the encoder was trained with the true label of the training steps, which nulls on its fixed "
-    "embedding do not undo: --null-retrain gives the p that counts"
+    "embedding do not undo: `null_retrain` gives the p that counts"
 )
 """What is to be said of the p of a trained encoder whose embedding stays."""
 

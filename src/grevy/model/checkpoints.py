@@ -63,8 +63,8 @@ class Checkpoints:
         for path in self.newest()[:1]:
             if step := int(path.stem.removeprefix("step_")):
                 raise GrevyError(
-                    f"{place} holds a training at step {step}: give --resume to go on, or "
-                    f"--overwrite to start anew."
+                    f"{place} holds a training at step {step}: give `resume=True` to go on, or "
+                    f"`overwrite=True` to start anew."
                 )
 
     def prune(self, keep: int = 2) -> None:

@@ -1,5 +1,6 @@
 """A trained model assessed on the recordings it was made for: scores, nulls, other seeds."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from grevy.runs.holding_out import fold_splits, trained_on, training_gap, traini
 if TYPE_CHECKING:
     from grevy.model import CEBRA
 
+_LOG = logging.getLogger(__name__)
+
 
 def assess(
     model: "CEBRA",
@@ -29,9 +32,8 @@ def assess(
     embedding: Array,
     split: Split | None,
     config: RunConfig,
-    notify: Callable[[str], None],
 ) -> Evaluation:
-    """Evaluate an embedding as a run's settings ask for.
+    """Evaluate an embedding as a run's settings ask for; what takes long is logged.
 
     Parameters
     ----------
@@ -43,8 +45,6 @@ def assess(
     split : Split or None
     config : RunConfig
         `nulls`, `null_retrain`, `seeds`, `folds`, `split`, `umap` and `distance` count here.
-    notify : callable
-        Told of what takes long.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def assess(
     seed = model.seed_ % 2**32
     retrain = None
     if config.null_retrain and config.nulls and split is not None:
-        notify(f"training {config.nulls} times more, on moved labels")
+        _LOG.info(f"training {config.nulls} times more, on moved labels")
         retrain = _trainer_on_moved_labels(model, recordings, split, config)
     found = evaluate(
         embedding,
@@ -83,10 +83,10 @@ def assess(
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
     if config.folds:
-        notify(f"training {config.folds} times more, each time without one fold")
+        _LOG.info(f"training {config.folds} times more, each time without one fold")
         metrics |= _folds(model, recordings, whole, config, metrics.get("note"))
     if config.seeds > 1:
-        notify(f"training {config.seeds - 1} times more, with other seeds")
+        _LOG.info(f"training {config.seeds - 1} times more, with other seeds")
         metrics |= _consistency(model, recordings, embedding, split, config, metrics.get("note"))
     return Evaluation(metrics, found.decoded)
 

@@ -40,7 +40,7 @@ def embed_file(
     from grevy.model import CEBRA
 
     if output.suffix != ".npy" or not output.parent.is_dir():
-        raise GrevyError(f"--output {output}: expected a .npy file in a folder that exists.")
+        raise GrevyError(f"`output={output}`: expected a .npy file in a folder that exists.")
     for module in imports:
         import_module(module)
     model = CEBRA.load(
@@ -51,13 +51,13 @@ def embed_file(
         recording = read_recording(data, neural=neural, segments=segments, trust=trust)
     else:
         recordings = load(data)
-        given = [f"--{n}" for n, key in (("neural", neural), ("segments", segments)) if key]
+        given = [f"`{n}`" for n, key in (("neural", neural), ("segments", segments)) if key]
         if given:
             raise GrevyError(f"{', '.join(given)}: for a data file only; {data!r} is a data set.")
         # A data set of one recording may be another day of any of the model's.
         number = 0 if len(recordings) == 1 else session or 0
         if number >= len(recordings):
-            raise GrevyError(f"--session {number}: {data} has {len(recordings)} recordings.")
+            raise GrevyError(f"`session={number}`: {data} has {len(recordings)} recordings.")
         recording = recordings[number]
     embedding = model.transform(recording, session_id=encoder)
     archive.write_array(output, embedding)
@@ -70,13 +70,13 @@ def _encoder(model: "CEBRA", session: int | None) -> int | None:
     if count is None:
         if session:
             raise GrevyError(
-                f"--session {session}: the model was trained on one recording. Leave it out."
+                f"`session={session}`: the model was trained on one recording. Leave it out."
             )
         return None
     if session is None or session >= count:
-        given = "none was chosen" if session is None else f"--session {session} is none of them"
+        given = "none was chosen" if session is None else f"`session={session}` is none of them"
         raise GrevyError(
             f"the model has {count} encoders, one for each recording that it was trained on, and "
-            f"{given}. Choose with --session, from 0 to {count - 1}."
+            f"{given}. Choose with `session`, from 0 to {count - 1}."
         )
     return session

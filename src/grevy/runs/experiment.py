@@ -1,13 +1,11 @@
 """One run, from a configuration to a sealed folder: load, train, evaluate, draw, archive."""
 
-import signal
-import threading
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
 
     from grevy.engine import SamplingPlan
     from grevy.model import CEBRA, Checkpoints
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,8 @@ def run_experiment(
     resume: bool = False,
     checkpoint_minutes: float = 1.0,
     verbose: bool = True,
-    notify: Callable[[str], None] = lambda _message: None,
 ) -> Run:
-    """Do one run.
+    """Do one run; what a user should know on the way is logged.
 
     Parameters
     ----------
@@ -73,8 +72,6 @@ def run_experiment(
         How often training is kept there.
     verbose : bool
         Show progress on standard error.
-    notify : callable
-        Gets messages that a user should see, such as where data came from.
 
     Raises
     ------
@@ -91,18 +88,18 @@ def run_experiment(
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         if not (resume or overwrite):
             checkpoints.refuse_unfinished(folder.root)
-        recordings = load_recordings(config, notify)
+        recordings = load_recordings(config)
         config = settle_seed(config, checkpoints, resume)
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout, config.split)
         if config.umap:
             require_umap()
         fold_splits(model, recordings, config)  # too few steps for them are said before training
-        notify(describe_data(recordings))
-        config = train(model, recordings, split, config, checkpoints, resume, notify)
-        with keeping_training(checkpoints, notify):
+        _LOG.info(describe_data(recordings))
+        config = train(model, recordings, split, config, checkpoints, resume)
+        with keeping_training(checkpoints):
             embedding = embed_recordings(model, recordings)
-            found = assess(model, recordings, embedding, split, config, notify)
+            found = assess(model, recordings, embedding, split, config)
             figure = draw(embedding, join_recordings(recordings), model)
         settings = config.model_dump(mode="json")
         with archive.guarded(folder):
@@ -123,7 +120,6 @@ def train(
     config: RunConfig,
     checkpoints: "Checkpoints | None",
     resume: bool,
-    notify: Callable[[str], None],
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
     from grevy.model import check_one_row_for_each_step, sampling_plan
@@ -133,7 +129,7 @@ def train(
     plan = sampling_plan(model.parameters, recordings)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
-        notify(
+        _LOG.warning(
             f"the batch size of {config.batch_size} exceeds the {fewest} time steps to train on; "
             f"steps are then drawn more than once in a batch."
         )
@@ -143,43 +139,35 @@ def train(
     except (KeyboardInterrupt, SystemExit):
         kept = checkpoints.newest() if checkpoints else []
         if kept:
-            notify(
+            _LOG.warning(
                 f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so "
-                f"far is kept in {kept[0]}; run the same command with --resume to go on."
+                f"far is kept in {kept[0]}; do the same run with `resume=True` to go on."
             )
         raise
     return config.model_copy(update=settled_settings(model, plan))
 
 
 @contextmanager
-def keeping_training(checkpoints: "Checkpoints", notify: Callable[[str], None]) -> Iterator[None]:
+def keeping_training(checkpoints: "Checkpoints") -> Iterator[None]:
     """Say on Ctrl-C, and on a batch system's SIGTERM, that the training itself is done and kept.
 
     Raises
     ------
     KeyboardInterrupt, SystemExit
-        After that, as in training. Outside the main thread SIGTERM is left as it is.
+        After that, as in training.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGTERM)
+    from grevy.engine import terminable
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if in_main:
-        signal.signal(signal.SIGTERM, end)
     try:
-        yield
+        with terminable():
+            yield
     except (KeyboardInterrupt, SystemExit):
         for path in checkpoints.newest()[:1]:
-            notify(
-                f"interrupted while evaluating. The training is done and kept in {path}; run the "
-                f"same command with --resume to go on."
+            _LOG.warning(
+                f"interrupted while evaluating. The training is done and kept in {path}; do the "
+                f"same run with `resume=True` to go on."
             )
         raise
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, previous)
 
 
 def settled_settings(model: "CEBRA", plan: "SamplingPlan") -> dict[str, Any]:

@@ -115,8 +115,8 @@ def fold_splits(
         return ()
     if not recordings[0].labels:
         raise GrevyError(
-            f"--folds {config.folds}: no label was given, so there is nothing to decode in each "
-            f"fold. Name one with --label, or leave --folds out."
+            f"`folds={config.folds}`: no label was given, so there is nothing to decode in each "
+            f"fold. Name one with `label`, or leave `folds` out."
         )
     each, gap = laid_out(recordings), training_gap(model)
     return cut_folds(each, config.split, config.folds, gap, _seed(model))

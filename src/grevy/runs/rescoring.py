@@ -1,6 +1,7 @@
 """Scores for what exists already: a finished run, or an embedding that anything else has made."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archive import ArchivedRun, RunFolder, read_run
-from grevy.config import make_config
+from grevy.config import make_config, refuse_imports
 from grevy.data import (
     Array,
     IntArray,
@@ -26,7 +27,7 @@ from grevy.evaluation import FEWEST_NULLS, evaluate, require_umap
 from grevy.runs.holding_out import trained_on, training_gap
 from grevy.runs.preparing import load_recordings, make_model
 
-Notify = Callable[[str], None]
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class EvaluationRequest:
     period : float or None
         One turn of circular labels in their own unit; 2 pi if None.
     trust : bool
-        Whether pickled code in it may run.
+        Whether pickled code in it, and modules that a run names, may run.
     holdout : float or None
         Fraction of time held out; that of the run, or 0.2, if None.
     split : {"blocks", "segments"} or None
@@ -60,26 +61,27 @@ class EvaluationRequest:
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
     imports : tuple of str
-        Modules or files that register data sets, for an ``.npy`` file.
+        Modules or files that register data sets. Those of a run are among them, or `trust` is
+        given.
     """
 
     target: Path
-    data: str | None
-    neural: str | None
-    labels: tuple[str, ...]
-    segments: str | None
-    trust: bool
-    holdout: float | None
-    split: str | None
-    gap: int
-    nulls: int | None
-    umap: bool
-    seed: int
+    data: str | None = None
+    neural: str | None = None
+    labels: tuple[str, ...] = ()
+    segments: str | None = None
+    trust: bool = False
+    holdout: float | None = None
+    split: str | None = None
+    gap: int = 0
+    nulls: int | None = None
+    umap: bool = False
+    seed: int = 0
     period: float | None = None
     imports: tuple[str, ...] = ()
 
 
-def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+def evaluate_target(request: EvaluationRequest) -> dict[str, Any]:
     """Score a finished run or an embedding; nothing is written.
 
     Returns
@@ -94,28 +96,29 @@ def evaluate_target(request: EvaluationRequest, notify: Notify) -> dict[str, Any
         If target, data and settings are unusable or do not fit together.
     """
     if request.nulls is not None and 0 < request.nulls < FEWEST_NULLS:
-        raise GrevyError(f"--nulls {request.nulls}: give at least {FEWEST_NULLS}, or 0.")
+        raise GrevyError(f"`nulls={request.nulls}`: give at least {FEWEST_NULLS}, or 0.")
     if request.holdout is not None and not 0 < request.holdout < 1:
-        raise GrevyError(f"--holdout {request.holdout:g}: give a fraction between 0 and 1.")
+        raise GrevyError(f"`holdout={request.holdout:g}`: give a fraction between 0 and 1.")
     if request.umap:
         require_umap()
     if request.target.is_dir():
-        return _evaluate_run(request, notify)
-    return _evaluate_embedding(request, notify)
+        return _evaluate_run(request)
+    return _evaluate_embedding(request)
 
 
-def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.imports,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
-            f"{request.target} is a run, which knows its data and labels. Leave --data, --neural, "
-            f"--label, --period, --segments and --import out."
+            f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
+            f"`labels`, `period` and `segments` out."
         )
     run = read_run(RunFolder(request.target))
+    if not request.trust:
+        refuse_imports(f"the run {request.target}", run.config, request.imports)
     asked = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
     chosen = {name: value for name, value in asked.items() if value is not None}
     # Nothing is trained here; nulls that were trained for are kept.
@@ -124,21 +127,21 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     for name, value in held_out.items():
         if value is not None and value != run.config.get(name, "blocks"):
             raise GrevyError(
-                f"--{name} {value}: the encoder of this run was trained with "
+                f"`{name}={value}`: the encoder of this run was trained with "
                 f"{run.config.get(name, 'blocks')}; other steps would test on what it has seen. "
                 f"Leave it out, or make another run."
             )
-    for module in settings.imports:  # the model may be one that they register
+    for module in (*request.imports, *settings.imports):  # the model may be one that they register
         import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
     whole, neural = _archived_recording(run, None)
     try:
-        recordings = load_recordings(settings, notify)
+        recordings = load_recordings(settings)
     except GrevyError as error:
-        notify(f"no baselines: the data of the run cannot be loaded ({error})")
+        _LOG.warning(f"no baselines: the data of the run cannot be loaded ({error})")
         recordings = ()
     if recordings and not _are_the_runs(run, recordings):
-        notify("no baselines: the data have changed since the run was made")
+        _LOG.warning("no baselines: the data have changed since the run was made")
         recordings = ()
     if len(recordings) == 1:
         whole, neural = _archived_recording(run, recordings[0])
@@ -152,7 +155,7 @@ def _evaluate_run(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
     found = evaluate(
         run.embedding, whole, split, neural,
         nulls=0 if all_kept else settings.nulls, seed=request.seed, gap=training_gap(model),
-        metric=settings.distance, umap=_has_umap(settings.umap or request.umap, notify),
+        metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
         trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
     for name, null in retrained.items():
@@ -180,13 +183,13 @@ def _are_the_runs(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
     return sealed == [data_checksum([recording]) for recording in recordings]
 
 
-def _has_umap(asked: bool, notify: Notify) -> bool:
+def _has_umap(asked: bool) -> bool:
     """Tell whether UMAP can be a baseline; a run that had it may come from another machine."""
     try:
         if asked:
             require_umap()
     except GrevyError as error:
-        notify(f"no baseline of UMAP: {error}")
+        _LOG.warning(f"no baseline of UMAP: {error}")
         return False
     return asked
 
@@ -210,13 +213,13 @@ def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Rec
     return whole, None if loaded is None else loaded.neural
 
 
-def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str, Any]:
+def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
     _check_file(request.target)
     embedding = _read_embedding(request.target)
     if request.data is None:
         raise GrevyError(
-            f"{request.target} is an embedding: say with --data which file or data set its labels "
-            f"are in, and with --label which they are."
+            f"{request.target} is an embedding: say with `data` which file or data set its labels "
+            f"are in, and with `labels` which they are."
         )
     is_file = Path(request.data).is_file() or bool(Path(request.data).suffix)
     settings: dict[str, Any] = {"data" if is_file else "dataset": request.data}
@@ -226,7 +229,7 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})
-    recordings = load_recordings(config, notify)
+    recordings = load_recordings(config)
     whole = join_recordings(recordings)
     if len(whole) != len(embedding):
         raise GrevyError(
@@ -236,10 +239,10 @@ def _evaluate_embedding(request: EvaluationRequest, notify: Notify) -> dict[str,
     if not whole.labels:
         raise GrevyError(
             f"no label of {request.data} was named, so there is nothing to decode. Name one with "
-            f"--label KEY."
+            f"`labels=KEY`."
             if config.data
             else f"the data set {request.data} has no label, so there is nothing to decode. Give "
-            f"a data file, and name a label with --label KEY."
+            f"a data file, and name a label with `labels=KEY`."
         )
     holdout = 0.2 if request.holdout is None else request.holdout
     split = hold_out(laid_out(recordings), config.split, holdout, request.gap, request.seed)

@@ -1,9 +1,10 @@
 """Data sets by name: `cebra`'s registry, with what users register there, as recordings."""
 
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from grevy.data.files.joblib_files import read_joblib
 from grevy.data.labels import Label, continuous, make_label
 from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError, unknown
+
+_LOG = logging.getLogger(__name__)
 
 DEMO_SEED = 0
 LOCAL_SEED = 0
@@ -40,14 +43,13 @@ def load(
     *,
     offline: bool = False,
     download_timeout: float = 10.0,
-    notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[Recording, ...]:
     """Load a data set by its name in `cebra.datasets`.
 
     Files are looked for in `cache_directories()`, then fetched within a time limit and checked.
     What `cebra` publishes as `continuous-label-<noise>` is, where neither works, made by the same
-    generator; `source` then says so. Demo data are the same in every process. Files are read
-    without running code that they may hold.
+    generator; `source` then says so, and a warning is logged. Demo data are the same in every
+    process. Files are read without running code that they may hold.
 
     Parameters
     ----------
@@ -57,8 +59,6 @@ def load(
         Never use the network.
     download_timeout : float
         The longest silence of a server that is allowed, in seconds.
-    notify : callable
-        Is told, in a sentence, what a user should know about where the data came from.
 
     Returns
     -------
@@ -76,12 +76,12 @@ def load(
     full = "continuous-gaussian-mixture-poisson" if name == "continuous-gaussian-mixture" else name
     match = _SYNTHETIC.fullmatch(full)
     if match and f"synthetic/continuous_label_{match[1]}.jl" in cache.published:
-        return (_synthetic(name, match[1], cache, notify),)
+        return (_synthetic(name, match[1], cache),)
     dataset = _initialised(name, cache)
     if not hasattr(dataset, "iter_sessions"):
-        return (_recording(name, name, dataset, notify),)
+        return (_recording(name, name, dataset),)
     return tuple(
-        _recording(name, f"{name}, session {number}", session, notify)
+        _recording(name, f"{name}, session {number}", session)
         for number, session in enumerate(dataset.iter_sessions())
     )
 
@@ -106,7 +106,7 @@ def _registry() -> Any:
     return cebra.datasets
 
 
-def _synthetic(name: str, noise: str, cache: Cache, notify: Callable[[str], None]) -> Recording:
+def _synthetic(name: str, noise: str, cache: Cache) -> Recording:
     """Read or make one of the published data sets with a known latent."""
     relative = f"synthetic/continuous_label_{noise}.jl"
     try:
@@ -115,7 +115,7 @@ def _synthetic(name: str, noise: str, cache: Cache, notify: Callable[[str], None
         if noise not in NOISES:
             raise
         made = generate(noise, LOCAL_SEED)
-        notify(f"{name} is made locally (seed {LOCAL_SEED}): {error}")
+        _LOG.warning(f"{name} is made locally (seed {LOCAL_SEED}): {error}")
         source = f"{name}, made locally (seed {LOCAL_SEED})"
         label = continuous(made.u, "u")
         return make_recording(made.x, [label], source=source, latent=made.z)
@@ -214,7 +214,7 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-def _recording(name: str, source: str, dataset: Any, notify: Callable[[str], None]) -> Recording:
+def _recording(name: str, source: str, dataset: Any) -> Recording:
     """Turn one session of `cebra`'s into a recording, with all its labels."""
     neural = _array(dataset, "neural")
     if neural is None:
@@ -225,7 +225,7 @@ def _recording(name: str, source: str, dataset: Any, notify: Callable[[str], Non
     if name.startswith("rat-hippocampus"):
         labels, rate = _rat_labels(dataset), 40.0
     elif name.startswith("area2-bump"):
-        labels, rate = list(_reaching_labels(dataset, source, notify)), 1000.0
+        labels, rate = list(_reaching_labels(dataset, source)), 1000.0
     else:
         labels = list(_labels(dataset))
     borders = getattr(dataset, "trial_borders", None)
@@ -265,7 +265,7 @@ def _rat_labels(dataset: Any) -> list[Label]:
     return labels
 
 
-def _reaching_labels(dataset: Any, source: str, notify: Callable[[str], None]) -> Iterator[Label]:
+def _reaching_labels(dataset: Any, source: str) -> Iterator[Label]:
     """Name the labels of a reaching data set, and leave out those that never change."""
     position = _array(dataset, "continuous_index")
     if position is not None:
@@ -279,6 +279,6 @@ def _reaching_labels(dataset: Any, source: str, notify: Callable[[str], None]) -
         "passive" if any(chosen is getattr(dataset, each, None) for each in passive) else "target"
     )
     if (values == values[0]).all():
-        notify(f"{source}: the label {label!r} is {values[0]} throughout and is left out.")
+        _LOG.info(f"{source}: the label {label!r} is {values[0]} throughout and is left out.")
         return
     yield make_label(label, values, "discrete")

@@ -65,8 +65,8 @@ def _as_text(array: Array) -> Array:
 def _refuse_objects(path: Path, key: str) -> GrevyError:
     return GrevyError(
         f"{path}: the array {key!r} holds Python objects, and reading those runs code that the "
-        f"file brings along. If you trust whoever made the file, add --trust (trust=True); better, "
-        f"save it as plain numbers or strings."
+        f"file brings along. If you trust whoever made the file, give `trust=True`; better, save "
+        f"it as plain numbers or strings."
     )
 
 
@@ -316,7 +316,7 @@ def read_jl(path: Path, trust: bool) -> Entries:
     if not trust:
         raise GrevyError(
             f"{path} is a joblib file, and reading one runs whatever code it holds. If you trust "
-            f"whoever made it, add --trust (trust=True); otherwise ask for it as .npz or .h5."
+            f"whoever made it, give `trust=True`; otherwise ask for it as .npz or .h5."
         )
     return dict(_joblib("", read_joblib(path, trust=True), 0))
 

@@ -1,6 +1,7 @@
 """A file of arrays -> a recording: which array is what, in the user's words."""
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import cast, get_args
@@ -12,6 +13,8 @@ from grevy.data.files.formats import SINGLE, Array, Entries
 from grevy.data.labels import TAU, Kind, Label, make_label
 from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError
+
+_LOG = logging.getLogger(__name__)
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -25,9 +28,11 @@ def read_recording(
     segments: str | None = None,
     sampling_rate: float | None = None,
     trust: bool = False,
-    notify: Callable[[str], None] = lambda _message: None,
 ) -> Recording:
     """Read a recording from one file.
+
+    A label that is likely to be meant otherwise is logged as a warning: angles in degrees without a
+    period, a quantity in whole numbers.
 
     Parameters
     ----------
@@ -47,9 +52,6 @@ def read_recording(
         In Hz.
     trust : bool
         Read Python objects too, which runs code that the file holds.
-    notify : callable
-        Told of a label that is likely to be meant otherwise: angles in degrees without a period,
-        a quantity in whole numbers.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def read_recording(
     taken = frozenset(name for key in keys for name in matching(path, entries, key))
     name = neural if neural is not None else _only_candidate(path, entries, taken)
     activity = read_selection(path, entries, name, exclude=taken)
-    made = [_label(path, entries, key, kind, period, activity, notify) for key, kind in specs]
+    made = [_label(path, entries, key, kind, period, activity) for key, kind in specs]
     return make_recording(
         activity,
         made,
@@ -106,7 +108,7 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
         return SINGLE  # the one array of the file; whatever is wrong with it is said of it
     found = f"{len(candidates)} arrays" if candidates else "no array"
     raise GrevyError(
-        f"{path}: {found} could be the neural data; say which with --neural KEY (a pattern such as "
+        f"{path}: {found} could be the neural data; say which with `neural=KEY` (a pattern such as "
         f"'unit_*' joins columns). The file holds {describe(entries)}."
     )
 
@@ -118,7 +120,6 @@ def _label(
     kind: Kind | None,
     period: float | None,
     activity: Array,
-    notify: Callable[[str], None],
 ) -> Label:
     values = _upright(read_selection(path, entries, key))
     length = len(activity)
@@ -137,12 +138,12 @@ def _label(
         values = values.astype(np.int64)  # MATLAB and tables keep whole numbers as floats
     label = make_label(key, values, kind, period if kind == "circular" else None)
     if label.kind == "circular" and period is None and _look_like_degrees(values):
-        notify(
+        _LOG.warning(
             f"label {key!r}: values from {values.min():g} to {values.max():g} look like degrees; "
-            f"give --period 360."
+            f"give `period=360`."
         )
     elif values.dtype.kind in "iu" and len(label.classes) > length / 5:
-        notify(
+        _LOG.warning(
             f"label {key!r}: {len(label.classes)} classes in {length} time steps; give "
             f"{key}:continuous if it is a quantity."
         )
