@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pickle
+import platform
 import pty
 import re
 import shutil
@@ -26,7 +27,7 @@ import scipy.io
 import torch
 
 import grevy
-from grevy import archive, atomic, cli
+from grevy import archive, atomic, cli, engine
 from grevy.data import datasets
 from grevy.runs import experiment
 
@@ -780,6 +781,16 @@ def test_it_runs_as_a_module():
     assert "Usage:" in done.stdout
 
 
+def test_the_version_says_what_computes(grevy_run):
+    code, out, err = grevy_run("--version")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"grevy {grevy.__version__}"
+    assert lines[1] == f"python {platform.python_version()}"
+    assert f"torch {torch.__version__}" in lines
+    assert lines[-1] == f"compiled loops: {engine.instructions()}"
+
+
 def test_no_command_is_help(grevy_run):
     code, out, err = grevy_run()
     assert "Usage:" in out + err
@@ -857,6 +868,61 @@ class TestConfiguration:
         assert archive.verify(archive.RunFolder(earlier)) == []
 
 
+class TestAskedForAgain:
+    """`--resume` of what is finished is success if it is the same run, and an error if not."""
+
+    def asked(self, folder, *more):
+        data = folder.parent / "data.npz"
+        given = ["run", *QUICK, "--data", data, "--neural", "spikes", "--label", "pos"]
+        given += ["--num-hidden-units", "32", "--output-dir", folder, "--resume"]
+        return [*given, *more]
+
+    @pytest.fixture
+    def again(self, finished, tmp_path):
+        shutil.copy(finished.root.parent / "data.npz", tmp_path)
+        return Path(shutil.copytree(finished.root, tmp_path / "again"))
+
+    def test_the_same_is_done_already(self, again, grevy_run):
+        before = tree(again)
+        code, out, err = grevy_run(*self.asked(again))
+        assert code == 0, err
+        assert f"{again} is already finished; nothing was changed." in err
+        assert str(again / archive.REPORT) in out
+        assert tree(again) == before
+
+    def test_what_was_left_open_may_have_been_settled(self, again, grevy_run):
+        arguments = [str(each) for each in self.asked(again)]
+        place = arguments.index("--seed")
+        code, _, err = grevy_run(*arguments[:place], *arguments[place + 2 :])
+        assert code == 0, err
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            (["--seed", "4"], ["--seed is 0 there and 4 here"]),
+            (
+                ["--distance", "euclidean", "--time-offsets", "3"],
+                ["--distance is cosine there", "--time-offsets is 10 there and 3 here"],
+            ),
+            (["--label", "angle"], ["--label is pos there and pos angle here"]),
+        ],
+    )
+    def test_another_run_is_not(self, again, more, words, grevy_run):
+        before = tree(again)
+        code, out, err = grevy_run(*self.asked(again, *more))
+        assert (code, out) == (2, "")
+        for each in (*words, "--overwrite"):
+            assert each in err
+        assert tree(again) == before
+
+    def test_nor_are_other_data(self, again, arrays, grevy_run):
+        changed = {**arrays, "spikes": arrays["spikes"] + 1}
+        np.savez(again.parent / "data.npz", **changed)
+        code, _, err = grevy_run(*self.asked(again))
+        assert code == 2
+        assert "the data are others" in err
+
+
 class TestVerify:
     def test_ok(self, finished, grevy_run):
         code, out, err = grevy_run("verify", finished.root)
@@ -903,7 +969,13 @@ class TestLists:
         code, out, _ = grevy_run("datasets")
         assert code == 0
         assert {"demo-continuous", "demo-mixed", "continuous-label-poisson"} <= set(out.split())
-        assert json.loads(grevy_run("datasets", "--json")[1]) == out.split()
+        assert len(out.splitlines()) < 40
+        everything = grevy_run("datasets", "--all")[1].split()
+        assert json.loads(grevy_run("datasets", "--json")[1]) == everything
+        assert len(everything) > 2000
+        some = [name for name in everything if name.startswith("area2-")]
+        assert grevy_run("datasets", "area2-*")[1].split() == some
+        assert grevy_run("datasets", "zebra")[0] == 2
 
     def test_datasets_of_the_users_own(self, tmp_path, grevy_run):
         (tmp_path / "mine.py").write_text(

@@ -34,7 +34,7 @@ ARROWS = {
     "archive": {"evaluation", "data", "config", "atomic"},
     "report": {"archive", "evaluation", "data", "config"},
     "runs": {"report", "archive", "model", "engine", "evaluation", "data", "config"},
-    "cli": {"runs", "report", "archive", "model", "engine", "data", "config"},
+    "cli": {"runs", "report", "archive", "model", "data", "config"},
     "__main__": {"cli"},
 }
 WINGS = {name for name in ARROWS if (SOURCE / name).is_dir()}

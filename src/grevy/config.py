@@ -204,6 +204,11 @@ def settings_of_a_file() -> tuple[str, ...]:
     return _marked("of_file")
 
 
+def incidental_settings() -> tuple[str, ...]:
+    """Name the settings that say where, not what: they do not enter a run's identity."""
+    return _marked("incidental")
+
+
 def _marked(mark: str) -> tuple[str, ...]:
     fields = RunConfig.model_fields.items()
     return tuple(name for name, field in fields if _about(field)[mark])
@@ -371,7 +376,7 @@ def run_id(settings: Mapping[str, Any], data_checksum: str) -> str:
         12 hexadecimal digits. The same settings and data give the same on any machine; the place
         of the output and the device do not enter.
     """
-    incidental = _marked("incidental")
+    incidental = incidental_settings()
     deciding = {name: value for name, value in settings.items() if name not in incidental}
     text = json.dumps([deciding, data_checksum], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,6 +1,7 @@
 """The commands: parsing only. Everything heavy is imported by the command that needs it."""
 
 import json
+import platform
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from grevy.cli.flags import Command, flags_of, takes_settings
-from grevy.cli.speech import in_flags
+from grevy.cli.speech import ending_plainly, in_flags, speaking
 from grevy.errors import shown
+from grevy.version import __version__
 
 app = typer.Typer(
     name="grevy",
@@ -30,6 +32,33 @@ def _evaluation(help: str, **extra: Any) -> Any:
 
 def _output(help: str) -> Any:
     return typer.Option(help=help, rich_help_panel=OUTPUT, show_default=False)
+
+
+def _print_version(asked: bool) -> None:
+    if not asked:
+        return
+    print(f"grevy {__version__}\npython {platform.python_version()}", flush=True)
+    with ending_plainly({}), speaking({}):
+        from grevy.runs import environment
+
+        found = environment()
+        for name in ("cebra", "torch", "numpy"):
+            print(f"{name} {found['versions'][name]}")
+        print(f"compiled loops: {found['computing']['compiled_loops']}")
+    raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the versions of what computes.", callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:  # fmt: skip
+    pass
 
 
 @takes_settings(app)
@@ -105,13 +134,30 @@ def _print_metrics(lines: list[str], context: typer.Context) -> None:
 
 
 @takes_settings(app, "imports")
-def datasets(json_: Json = False, **settings: Any) -> None:
+def datasets(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Part of a name, or a pattern such as 'area2-*'.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every name, one a line.")] = False,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
     """List the data sets that are known by name."""
-    from grevy.data import import_module, names
+    from grevy.data import grouped_names, import_module, matching_names, names
 
     for module in settings["imports"] or ():
         import_module(module)
-    print(json.dumps(names(), indent=2) if json_ else "\n".join(names()))
+    found = names() if pattern is None else matching_names(names(), pattern)
+    if json_:
+        print(json.dumps(found, indent=2))
+    elif all_ or pattern is not None:
+        print(shown("\n".join(found)))
+    else:
+        for origin, lines in grouped_names(found).items():
+            print(f"{origin}:")
+            for name, count in lines:
+                print(shown(f"  {name}" + f" ({count} data sets)" * (count > 1)))
+        print("\n`grevy datasets 'PATTERN'` lists a family, `grevy datasets --all` everything.")
 
 
 @takes_settings(app, "imports")

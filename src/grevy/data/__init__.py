@@ -7,6 +7,7 @@ kind of label. Files and data sets known by name become recordings here. numpy a
 
 from grevy.data.arrays import Array, Float64Array, FloatArray, IntArray
 from grevy.data.datasets.cache import cache_directories
+from grevy.data.datasets.listing import grouped_names, matching_names
 from grevy.data.datasets.loading import load, names
 from grevy.data.datasets.modules import import_module
 from grevy.data.datasets.synthetic import NOISES, generate, write_all
@@ -57,6 +58,7 @@ __all__ = [
     "data_checksum",
     "discrete",
     "generate",
+    "grouped_names",
     "hold_out",
     "import_module",
     "join_recordings",
@@ -65,6 +67,7 @@ __all__ = [
     "load",
     "make_label",
     "make_recording",
+    "matching_names",
     "names",
     "random_split",
     "read_array",

@@ -3,7 +3,6 @@
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.embedding import embed_file
 from grevy.runs.experiment import (
-    Run,
     draw,
     keeping_training,
     output_paths,
@@ -12,6 +11,7 @@ from grevy.runs.experiment import (
     train,
     write_outcome,
 )
+from grevy.runs.finished import Run
 from grevy.runs.holding_out import holdout_split, settle_seed
 from grevy.runs.preparing import make_model
 from grevy.runs.provenance import environment

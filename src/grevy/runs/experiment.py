@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from grevy.data import Array, Recording, Split, data_checksum, join_recordings, 
 from grevy.evaluation import require_umap
 from grevy.report import describe_data, summarise, write_report
 from grevy.runs.assessment import assess, embed_recordings
+from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
 from grevy.runs.preparing import load_recordings, make_model
 from grevy.runs.provenance import environment
@@ -28,27 +28,6 @@ if TYPE_CHECKING:
     from grevy.model import CEBRA, Checkpoints
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run.
-
-    Attributes
-    ----------
-    folder : RunFolder
-    config : RunConfig
-        As resolved: the seed, the device and how positives were drawn are settled.
-    metrics : dict
-        As in ``logs/metrics.json``.
-    summary : str
-        As in ``logs/summary.txt``.
-    """
-
-    folder: RunFolder
-    config: RunConfig
-    metrics: dict[str, Any]
-    summary: str
 
 
 def run_experiment(
@@ -67,7 +46,8 @@ def run_experiment(
     overwrite : bool
         Whether a run in the output folder, finished or not, may be replaced.
     resume : bool
-        Go on from the checkpoints that an unfinished run left in the output folder, if any.
+        Go on from the checkpoints that an unfinished run left in the output folder, if any. A run
+        there that is finished, with the same settings and data, is returned as it is.
     checkpoint_minutes : float
         How often training is kept there.
     verbose : bool
@@ -77,13 +57,18 @@ def run_experiment(
     ------
     GrevyError
         If settings or data are unusable, or the folder cannot be written; or it holds an unfinished
-        training, and neither `resume` nor `overwrite` is given.
+        training, and neither `resume` nor `overwrite` is given; or a finished run, without
+        `overwrite`, unless it is the same and `resume` is given.
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM; the training so far is kept in the folder.
     """
     from grevy.model import Checkpoints
 
     began = time.monotonic()
+    done = finished_run(config) if resume and not overwrite else None
+    if done is not None:
+        _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
+        return done
     with archive.opened(config.output_dir, overwrite) as folder:
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         if not (resume or overwrite):

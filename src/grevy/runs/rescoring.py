@@ -1,7 +1,6 @@
 """Scores for what exists already: a finished run, or an embedding that anything else has made."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from grevy.data import (
     IntArray,
     Recording,
     Split,
-    data_checksum,
     hold_out,
     import_module,
     join_recordings,
@@ -24,6 +22,7 @@ from grevy.data import (
 )
 from grevy.errors import GrevyError
 from grevy.evaluation import FEWEST_NULLS, evaluate, require_umap
+from grevy.runs.finished import made_from
 from grevy.runs.holding_out import trained_on, training_gap
 from grevy.runs.preparing import load_recordings, make_model
 
@@ -140,7 +139,7 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     except GrevyError as error:
         _LOG.warning(f"no baselines: the data of the run cannot be loaded ({error})")
         recordings = ()
-    if recordings and not _are_the_runs(run, recordings):
+    if recordings and not made_from(run, recordings):
         _LOG.warning("no baselines: the data have changed since the run was made")
         recordings = ()
     if len(recordings) == 1:
@@ -175,12 +174,6 @@ def _retrained_nulls(run: ArchivedRun) -> dict[str, Any]:
     names = {label.name for label in run.labels}
     nulls = {name: each.get("null", {}) for name, each in run.metrics.get("scores", {}).items()}
     return {name: null for name, null in nulls.items() if name in names and null.get("retrained")}
-
-
-def _are_the_runs(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
-    """Tell whether recordings are those that a run was made from."""
-    sealed = [each.get("sha256") for each in run.manifest.get("data", [])]
-    return sealed == [data_checksum([recording]) for recording in recordings]
 
 
 def _has_umap(asked: bool) -> bool:

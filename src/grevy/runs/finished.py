@@ -1,0 +1,84 @@
+"""A run that is finished; asked for again with the same settings and data, it is that run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grevy import archive
+from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.config import RunConfig, incidental_settings, make_config
+from grevy.data import Recording, data_checksum
+from grevy.errors import GrevyError
+from grevy.runs.preparing import load_recordings
+
+# What a training settles where it is left open.
+SETTLED = ("seed", "conditional", "prior")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    config : RunConfig
+        As resolved: the seed, the device and how positives were drawn are settled.
+    metrics : dict
+        As in ``logs/metrics.json``.
+    summary : str
+        As in ``logs/summary.txt``.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    metrics: dict[str, Any]
+    summary: str
+
+
+def finished_run(config: RunConfig) -> Run | None:
+    """Read the run in the output folder if it is finished; None if it is not.
+
+    Raises
+    ------
+    GrevyError
+        If it was made with other settings or data, naming what differs; or cannot be read.
+    """
+    folder = RunFolder(Path(config.output_dir))
+    if not folder.finished:
+        return None
+    run = read_run(folder)
+    archived = make_config(run.config)
+    differing = _differing(config, archived)
+    if not differing and not made_from(run, load_recordings(config)):
+        differing = ["the data are others"]
+    if differing:
+        raise GrevyError(
+            f"{folder.root} holds a finished run that is another one: {', '.join(differing)}. "
+            f"Choose another `output_dir`, or give `overwrite=True` to replace it."
+        )
+    summary = (folder / archive.SUMMARY).read_text(encoding="utf-8")
+    return Run(folder, archived, run.metrics, summary)
+
+
+def made_from(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
+    """Tell whether recordings are those that a run was made from."""
+    sealed = [each.get("sha256") for each in run.manifest.get("data", [])]
+    return sealed == [data_checksum([recording]) for recording in recordings]
+
+
+def _differing(asked: RunConfig, archived: RunConfig) -> list[str]:
+    """Say which settings that decide a result were others; what was left open is any."""
+    found = []
+    for name, value in asked:
+        there = getattr(archived, name)
+        same_name = (value, there) == ("delta", "delta_normal")  # one has two names
+        left_open = value is None and name in SETTLED
+        if value != there and not (left_open or same_name) and name not in incidental_settings():
+            found.append(f"`{name}` is {_plain(there)} there and {_plain(value)} here")
+    return found
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) and value else str(value)
