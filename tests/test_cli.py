@@ -766,6 +766,25 @@ def test_quiet_says_nothing(data, tmp_path, grevy_run):
     assert grevy_run("run", *QUICK, *arguments) == (0, "", "")
 
 
+RED = "\x1b[31mpos\x1b]0;title\x07"
+
+
+@pytest.mark.parametrize("flags", [[], ["--holdout", "0.2", "--nulls", "0"]])
+def test_names_from_a_file_do_not_act_on_the_terminal(flags, tmp_path, arrays, grevy_run):
+    """In what is logged, in metrics, in paths; of a data file and of a run."""
+    np.savez(tmp_path / "data.npz", **{"spikes": arrays["spikes"], RED: arrays["pos"]})
+    run = tmp_path / "\x1b[2Jrun"
+    given = ["--data", tmp_path / "data.npz", "--neural", "spikes", "--label", RED]
+    code, out, err = grevy_run("run", *QUICK, *given, "--output-dir", run, *flags)
+    assert code == 0, err
+    scored = grevy_run("evaluate", run)
+    assert scored[0] == 0, scored[2]
+    for text in (out, err, *scored[1:], *grevy_run("verify", run)[1:], grevy_run("report", run)[1]):
+        assert not set(text) & {"\x1b", "\x07"}
+    assert "\\x1b[31mpos" in err
+    assert "\\x1b[2Jrun" in out
+
+
 def test_help_shows_the_extra_in_its_brackets(grevy_run):
     code, out, _ = grevy_run("run", "--help")
     assert code == 0
