@@ -126,7 +126,7 @@ def train(
         if kept:
             _LOG.warning(
                 f"interrupted after step {model.n_steps_} of {model.max_iterations}. The model so "
-                f"far is kept in {kept[0]}; do the same run with `resume=True` to go on."
+                f"far is kept in {kept[0]}; run the same command with `resume=True` to go on."
             )
         raise
     return config.model_copy(update=settled_settings(model, plan))
@@ -149,8 +149,8 @@ def keeping_training(checkpoints: "Checkpoints") -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         for path in checkpoints.newest()[:1]:
             _LOG.warning(
-                f"interrupted while evaluating. The training is done and kept in {path}; do the "
-                f"same run with `resume=True` to go on."
+                f"interrupted while evaluating. The training is done and kept in {path}; run the "
+                f"same command with `resume=True` to go on."
             )
         raise
 
