@@ -19,16 +19,9 @@ def load_recordings(config: RunConfig) -> tuple[Recording, ...]:
         return load(config.dataset, offline=config.offline)
     if config.data is None:
         raise GrevyError("neither a data set nor a file was given.")
-    recording = read_recording(
-        config.data,
-        neural=config.neural,
-        labels=config.label,
-        period=config.period,
-        segments=config.segments,
-        sampling_rate=config.sampling_rate,
-        trust=config.trust,
-    )
-    return (recording,)
+    known = inspect.signature(read_recording).parameters
+    settings = {name: value for name, value in config if name in known}
+    return (read_recording(config.data, labels=config.label, **settings),)
 
 
 def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
