@@ -102,5 +102,5 @@ def test_nothing_is_captured_on_a_processor():
 def test_a_graph_of_a_gpu(settings):
     plain, recorded = (made(**settings, device="cuda") for _ in range(2))
     assert can_be_captured(recorded)
-    expected, got = train(plain, None), train(recorded, CudaGraph())
+    expected, got = train(plain, None), train(recorded, CudaGraph(torch.device("cuda", 0)))
     torch.testing.assert_close(torch.stack(got), torch.stack(expected), rtol=1e-4, atol=1e-5)

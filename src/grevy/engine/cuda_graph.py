@@ -29,24 +29,32 @@ class Graph(Protocol):
 
 
 class CudaGraph:
-    """`torch.cuda.CUDAGraph`, on the current device."""
+    """`torch.cuda.CUDAGraph`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    device : torch.device
+        Where the body runs; it need not be the current device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._output: Tensor | None = None
 
     def warm_up(self, body: Body) -> Tensor:
         """Run the body on a stream of its own, as libraries need before they are recorded."""
-        self._stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             output = body()
-        torch.cuda.current_stream().wait_stream(self._stream)
+        current.wait_stream(self._stream)
         return output
 
     def record(self, body: Body) -> None:
         """Record the body without running it."""
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, stream=self._stream):
             self._output = body()
 
     def replay(self) -> Tensor:

@@ -105,7 +105,7 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     """
     noise = _derived(training.seed, _STEPS)
     device = training.encoder.neural[0].device
-    step_with = stepper(training, CudaGraph() if can_be_captured(training) else None)
+    step_with = stepper(training, CudaGraph(device) if can_be_captured(training) else None)
     snapshot = Snapshot.take(first, training.optimizer)
     for step, batch in batches(training.sampler, training.seed, first, last):
         seed_torch(noise + step, device)

@@ -69,6 +69,7 @@ def fresh_state(
     solver = cebra.solver.init(
         name, model=model, criterion=criterion, optimizer=optimizer, tqdm_on=False, **extra
     )
+    solver.to(device)  # of "cuda:1" it had taken "cuda", and moved the model to the first GPU
     return ModelState(model, solver, several, device, seed)
 
 
@@ -159,10 +160,9 @@ def taken_over(optimizer: torch.optim.Optimizer) -> Adam:
         group.update(fused=True, foreach=None)
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
-            if "step" in state:
-                state["step"] = torch.as_tensor(
-                    state["step"], dtype=torch.float32, device=parameter.device
-                )
+            for name, value in state.items():
+                dtype = torch.float32 if name == "step" else parameter.dtype
+                state[name] = torch.as_tensor(value, dtype=dtype, device=parameter.device)
     ours = Adam([dict(group) for group in optimizer.param_groups])
     ours.state.update(optimizer.state)
     return ours

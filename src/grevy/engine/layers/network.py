@@ -179,7 +179,8 @@ def apply_network(
     plan = network.plan(source, 0 if kept is None else len(kept), depth, width, len(first))
     if kept is not None:
         plan.kept.copy_(kept)
-    torch.add(first, torch.arange(width)[:, None], out=plan.index.view(width, -1))
+    lags = torch.arange(width, device=first.device)
+    torch.add(first, lags[:, None], out=plan.index.view(width, -1))
     for operation in plan.forward:
         operation()
 
