@@ -16,6 +16,7 @@ from grevy.data.files.recordings import read_recording
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
 from grevy.data.joining import align_labels, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
+from grevy.data.randomness import seeded
 from grevy.data.recording import Recording, data_checksum, make_recording
 from grevy.data.segments import segments_from_identifiers, steps_inside
 from grevy.data.spikes import bin_spikes
@@ -73,6 +74,7 @@ __all__ = [
     "read_array",
     "read_recording",
     "restricted",
+    "seeded",
     "segment_folds",
     "segment_split",
     "segments_from_identifiers",

@@ -108,27 +108,17 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     step_with = stepper(training, CudaGraph(device) if can_be_captured(training) else None)
     snapshot = Snapshot.take(first, training.optimizer)
     for step, batch in batches(training.sampler, training.seed, first, last):
-        seed_torch(noise + step, device)
         # To look at the loss makes a GPU wait: there only now and then, and at the end.
         looked = step % BLOCK == 0 or step == last - 1 or device.type != "cuda"
         before = Snapshot.take(step, training.optimizer) if step % BLOCK == 0 else snapshot
-        record = step_with(batch, noise + step)
+        with training.drawing(noise + step):
+            record = step_with(batch, noise + step)
         if looked:
             if not math.isfinite(record[0].item()):
                 snapshot.put_back(training.optimizer)
                 raise DivergedError(step, snapshot.step, training)
             snapshot = before
         yield step, record
-
-
-def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed torch's own generators, from which dropout and users' models draw.
-
-    `torch.manual_seed` does it too, but formats a stack trace in every call where CUDA is idle.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
 
 
 def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tuple[int, Batches]]:

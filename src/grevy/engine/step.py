@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grevy.data import IntArray
+from grevy.data import IntArray, seeded
 from grevy.engine.cuda_graph import Graph
 from grevy.engine.encoding.encoder import Encoded, Encoder, encode
 from grevy.engine.layers.network import apply_network
@@ -53,6 +54,15 @@ class Training:
     def chance(self) -> float:
         """Loss, in nats, of an embedding in which all samples lie on one point."""
         return chance_loss(self.sampler.n_negatives, self.sampler.plan.hybrid)
+
+    def drawing(self, seed: int) -> AbstractContextManager[None]:
+        """Return the time in which models run: torch's own generators are seeded for it.
+
+        Dropout and users' models draw from them; compiled networks do not, and leave them alone.
+        """
+        if None in self.encoder.networks:
+            return seeded(seed, self.encoder.neural[0].device)
+        return nullcontext()
 
 
 def chance_loss(n_negatives: int, hybrid: bool) -> float:

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import cebra.models
-import torch
 from torch import nn
 
+from grevy.data import seeded
 from grevy.engine import receptive_field
 from grevy.errors import GrevyError
 from grevy.model.parameters import Parameters, usable_models
@@ -43,7 +43,7 @@ def new_model(parameters: Parameters, n_neurons: int) -> nn.Module:
 
 def model_receptive_field(parameters: Parameters) -> tuple[int, int]:
     """Return (left, right) of an architecture, before there are data."""
-    with torch.random.fork_rng():
+    with seeded(0):
         return receptive_field(new_model(parameters, n_neurons=1))
 
 
@@ -61,7 +61,7 @@ def check_one_row_for_each_step(parameters: Parameters, n_neurons: int) -> None:
     GrevyError
         If its architecture subsamples.
     """
-    with torch.random.fork_rng():
+    with seeded(0):
         model = new_model(parameters, n_neurons)
     if subsamples(model):
         raise GrevyError(
@@ -93,7 +93,7 @@ def describe_models(
 ) -> list[ModelDescription]:
     """Describe every registered model that can be made with these parameters."""
     described = []
-    with torch.random.fork_rng():
+    with seeded(0):
         for name in usable_models():
             try:
                 model = cebra.models.init(

@@ -48,9 +48,8 @@ def train(tasks: Sequence[Task], take_up: Sequence[TakeUp]) -> None:
         courses.append(Course(task, _training(task, first), take))
     together = bool(courses) and courses[0].training.encoder.neural[0].is_cuda
     groups = [courses] if together else [[course] for course in courses]
-    with torch.random.fork_rng():
-        for group in groups:
-            _train_side_by_side(group)
+    for group in groups:
+        _train_side_by_side(group)
 
 
 def _train_side_by_side(courses: "Sequence[Course]") -> None:
@@ -77,7 +76,7 @@ def _train_side_by_side(courses: "Sequence[Course]") -> None:
     finally:
         for stream in streams:
             if stream is not None:
-                torch.cuda.current_stream().wait_stream(stream)
+                torch.cuda.current_stream(stream.device).wait_stream(stream)
         for course in courses:
             course.end()
 
@@ -180,7 +179,7 @@ def _own_stream(training: Training) -> "torch.cuda.Stream | None":
     if not neural.is_cuda:
         return None
     stream = torch.cuda.Stream(neural.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
+    stream.wait_stream(torch.cuda.current_stream(neural.device))
     return stream
 
 

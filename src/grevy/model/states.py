@@ -10,7 +10,7 @@ import cebra.solver
 import torch
 from torch import nn
 
-from grevy.data import Recording
+from grevy.data import Recording, seeded
 from grevy.engine import Adam, resolve_device, weights_seed
 from grevy.errors import GrevyError
 from grevy.model.architectures import new_model
@@ -44,8 +44,7 @@ def fresh_state(
 ) -> ModelState:
     """Make a new model, criterion, optimiser and solver; weights follow from the seed."""
     device = resolve_device(parameters.device)
-    with torch.random.fork_rng():
-        torch.manual_seed(weights_seed(seed))
+    with seeded(weights_seed(seed)):
         models = [new_model(parameters, recording.n_neurons) for recording in recordings]
     model = (nn.ModuleList(models) if several else models[0]).to(device)
     criterion = _new_criterion(parameters).to(device)
@@ -114,7 +113,7 @@ def continued_state(
             f"partial_fit: the model was trained on {trained} neurons, this data has {given}. Give "
             f"the same neurons, or use fit(adapt=True)."
         )
-    with torch.random.fork_rng():
+    with seeded(0):  # their weights are not looked at
         models = [new_model(parameters, n_neurons) for n_neurons in given]
     solver = fitted.solver
     asked = _made_of(models, _new_criterion(parameters))

@@ -123,7 +123,8 @@ def validation_loss(training: Training, batches: Sequence[Any]) -> float:
             model.eval()
         losses = []
         for batch in batches:
-            embedded = encode_batch(plain, batch).values
+            with training.drawing(training.seed):
+                embedded = encode_batch(plain, batch).values
             scale = inverse_temperature(training.criterion, embedded)
             sizes = (len(batch.reference), len(batch.negative))
             loss, _, _ = batch_gradient(embedded, sizes, scale, training.distance)

@@ -17,6 +17,7 @@ from grevy.data.datasets.downloads import Published, download, md5
 from grevy.data.datasets.synthetic import NOISES, generate
 from grevy.data.files.joblib_files import read_joblib
 from grevy.data.labels import Label, continuous, make_label
+from grevy.data.randomness import seeded
 from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError, unknown
 
@@ -135,12 +136,8 @@ def _synthetic(name: str, noise: str, cache: Cache) -> Recording:
 
 def _initialised(name: str, cache: Cache) -> Any:
     """Make `cebra`'s object of a data set, from our files and with its draws fixed."""
-    import torch
-
     try:
-        with torch.random.fork_rng(devices=[]), _files_from(cache):
-            # torch.manual_seed would seed the accelerators as well, which fork_rng leaves alone.
-            torch.default_generator.manual_seed(DEMO_SEED)
+        with seeded(DEMO_SEED), _files_from(cache):
             return _registry().init(name)
     except GrevyError as error:
         raise GrevyError(f"data set {name!r}: {error}") from error
