@@ -1,6 +1,7 @@
 """torch's own generators, lent to what draws from them alone: initial weights, dropout, demo data.
 
-They belong to the whole process, so one thread at a time has them seeded, and puts them back.
+They belong to the whole process, as does the precision that torch takes where none is named. So one
+thread at a time has them as it needs them, and puts them back.
 """
 
 import threading
@@ -18,6 +19,7 @@ _LOCK = threading.RLock()
 def seeded(seed: int, device: "torch.device | None" = None) -> Iterator[None]:
     """Seed torch's generators for what is drawn meanwhile, and put them back to where they were.
 
+    Numbers made meanwhile are float32, unless something else is asked for.
     Other threads that ask for the same wait meanwhile. `torch.random.fork_rng` and
     `torch.manual_seed` would reach for every GPU, also one that only seems to be there.
 
@@ -34,11 +36,13 @@ def seeded(seed: int, device: "torch.device | None" = None) -> Iterator[None]:
         if device is not None and device.type == "cuda":
             number = torch.cuda.current_device() if device.index is None else device.index
             generators.append(torch.cuda.default_generators[number])
-        before = [each.get_state() for each in generators]
+        before, dtype = [each.get_state() for each in generators], torch.get_default_dtype()
         try:
+            torch.set_default_dtype(torch.float32)
             for each in generators:
                 each.manual_seed(seed)
             yield
         finally:
+            torch.set_default_dtype(dtype)
             for each, state in zip(generators, before, strict=True):
                 each.set_state(state)

@@ -118,17 +118,18 @@ def hide(windows: Tensor, masks: Sequence[Mask], generator: torch.Generator) -> 
     mask = masks[one_of(len(masks))]
     ratio = mask.ratios[one_of(len(mask.ratios))]
     size, neurons, steps = windows.shape
+    drawn: Any = {"generator": generator, "device": device, "dtype": torch.float32}
     if mask.kind == "RandomNeuronMask":
-        kept = torch.rand(size, neurons, 1, generator=generator, device=device) >= ratio
+        kept = torch.rand(size, neurons, 1, **drawn) >= ratio
     elif mask.kind == "RandomTimestepMask":
-        kept = torch.rand(size, 1, steps, generator=generator, device=device) >= ratio
+        kept = torch.rand(size, 1, steps, **drawn) >= ratio
     elif mask.kind == "NeuronBlockMask":
         width = int(neurons * ratio)
         first = torch.randint(neurons - width + 1, (size, 1), generator=generator, device=device)
         order = torch.arange(neurons, device=device)
         kept = ((order < first) | (order >= first + width))[:, :, None]
     else:
-        rank = torch.rand(size, steps, generator=generator, device=device).argsort(dim=1)
+        rank = torch.rand(size, steps, **drawn).argsort(dim=1)
         started = (rank < int(steps * ratio)).float()[:, None]
         padded = torch.nn.functional.pad(started, (mask.span - 1, 0))
         kept = torch.nn.functional.max_pool1d(padded, mask.span, stride=1) == 0

@@ -189,6 +189,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         self.__dict__.update(fitted.attributes)
         return self
 
+    @torch.inference_mode(False)  # nor without gradients, whatever the caller is in
     def fit(
         self,
         X: Any,
@@ -264,6 +265,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         train([task], [self.take_up])
         return self
 
+    @torch.inference_mode(False)  # nor without gradients, whatever the caller is in
     def partial_fit(
         self,
         X: Any,
@@ -350,6 +352,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             state["_checkpoint"] = buffer.getvalue()
         return state
 
+    @torch.inference_mode(False)
     def __setstate__(self, state: dict[str, Any]) -> None:
         own = dict(state)
         checkpoint = own.pop("_checkpoint", None)

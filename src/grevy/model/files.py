@@ -18,6 +18,7 @@ import torch
 from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 
 from grevy.atomic import whole_file
+from grevy.data import seeded
 from grevy.engine import chance_loss, resolve_device
 from grevy.errors import GrevyError, unknown
 from grevy.model.fitted import Fitted
@@ -104,7 +105,7 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
     except GrevyError:
         target = "cpu"
     moved = {**contents, "state": {**contents["state"], "device_": target}}
-    with warnings.catch_warnings():
+    with seeded(0), warnings.catch_warnings():  # it draws weights before it reads them
         # `cebra` warns about its own hybrid solver, and that no action is required.
         warnings.simplefilter("ignore", DeprecationWarning)
         plain = _load_cebra_with_sklearn_backend(moved)
@@ -126,6 +127,7 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
     return Saved({**contents["args"], **added}, fitted)
 
 
+@torch.inference_mode(False)  # or what is read could not be trained
 def read_saved(path: Path, device: str | None, trust: bool = False) -> Saved:
     """Read a model file of Grevy or of plain `cebra`.
 

@@ -235,7 +235,7 @@ def _loss_and_chance(
     from grevy.engine import HYBRID_DIMENSIONS, infonce
 
     model, embedding = measured.model, measured.embedding
-    scale = torch.tensor(1.0 / float(model.solver_.criterion.temperature))
+    scale = torch.tensor(1.0 / float(model.solver_.criterion.temperature), dtype=embedding.dtype)
     reference, positive = embedding[batch.reference[here]], embedding[batch.positive[here]]
     negative = embedding[batch.negative]
     chance = math.log(len(negative))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from sklearn.base import clone
 
 from grevy.model.estimator import CEBRA
@@ -13,6 +14,7 @@ from grevy.model.tasks import Task
 from grevy.model.validation import Validation
 
 
+@torch.inference_mode(False)  # nor without gradients, whatever the caller is in
 def fit_replicates(
     estimator: CEBRA, X: Any, seeds: Sequence[int], validation: Validation | None = None
 ) -> list[CEBRA]:

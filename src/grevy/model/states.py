@@ -46,8 +46,8 @@ def fresh_state(
     device = resolve_device(parameters.device)
     with seeded(weights_seed(seed)):
         models = [new_model(parameters, recording.n_neurons) for recording in recordings]
+        criterion = _new_criterion(parameters).to(device)
     model = (nn.ModuleList(models) if several else models[0]).to(device)
-    criterion = _new_criterion(parameters).to(device)
     try:
         optimizer = Adam(
             itertools.chain(model.parameters(), criterion.parameters()),
