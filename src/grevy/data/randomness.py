@@ -4,6 +4,7 @@ They belong to the whole process, as does the precision that torch takes where n
 thread at a time has them as it needs them, and puts them back.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
 _LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a forked process must not find it held by a thread it lacks
+    os.register_at_fork(
+        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from grevy.engine.cuda_graph import CudaGraph
+from grevy.engine.forking import will_compute
 from grevy.engine.sampling.drawing import draw
 from grevy.engine.sampling.plan import Batches, Sampler
 from grevy.engine.step import Training, can_be_captured, stepper, trained_parameters
@@ -103,6 +104,7 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     DivergedError
         If the loss is no longer finite.
     """
+    will_compute()
     noise = _derived(training.seed, _STEPS)
     device = training.encoder.neural[0].device
     step_with = stepper(training, CudaGraph(device) if can_be_captured(training) else None)

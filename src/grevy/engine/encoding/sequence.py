@@ -13,6 +13,7 @@ from grevy.engine.encoding.models import (
     is_convolutional,
     receptive_field,
 )
+from grevy.engine.forking import will_compute
 
 # Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
 EMBED_CHUNK = 1 << 14
@@ -44,6 +45,7 @@ def embed(
     -------
     ndarray of shape (T, D), float32
     """
+    will_compute()
     left, right = receptive_field(model)
     size = segments[:, 1] - segments[:, 0]
     widened = size.sum() + (left + right - 1) * len(segments)
