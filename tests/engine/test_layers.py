@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from grevy.engine.layers.compilation import compile_network
-from grevy.engine.layers.network import apply_network
+from grevy.engine.layers.network import PLANS, apply_network
 
 UNITS = 6
 
@@ -68,6 +68,35 @@ def test_gradients_are_those_of_autograd(first, second, last):
         pull_back(weights)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_plans_are_kept_and_all_are_right(dtype):
+    """Batches of ever other sizes, large after small, so that buffers grow under older plans."""
+    torch.manual_seed(0)
+    layers = [nn.Conv1d(4, UNITS, 2), nn.GELU(), skip(nn.Conv1d(UNITS, UNITS, 3), nn.GELU())]
+    model = AnyNetwork(*layers, nn.Conv1d(UNITS, UNITS, 2)).to(dtype)
+    network, width = compile_network(model), 5
+    source = torch.randn(60, 4, dtype=dtype)
+    for size in [*range(1, PLANS + 20), 1, 2, PLANS + 19, *range(PLANS + 10, 0, -3)]:
+        starts, weights = torch.randint(60 - width, (size,)), torch.randn(size, UNITS, dtype=dtype)
+        expected = model(torch.stack([source[t : t + width].T for t in starts])).reshape(size, -1)
+        gradients = torch.autograd.grad(expected, list(model.parameters()), weights)
+        output, pull_back = apply_network(network, source, starts, 1, width)
+        torch.testing.assert_close(output, expected.detach())
+        pull_back(weights)
+        got = [parameter.grad for parameter in model.parameters()]
+        torch.testing.assert_close(got, list(gradients))
+        assert len(network.plans) <= PLANS
+
+
+def test_the_plans_last_used_are_kept():
+    model = AnyNetwork(nn.Conv1d(4, UNITS, 1))
+    network, source = compile_network(model), torch.randn(60, 4)
+    often = network.plan(source, 0, 0, 1, 7)
+    for size in range(8, 8 + 2 * PLANS):
+        network.plan(source, 0, 0, 1, size)
+        assert network.plan(source, 0, 0, 1, 7) is often
 
 
 def test_a_shortcut_around_a_shortcut_is_left_to_torch():

@@ -13,6 +13,11 @@ from grevy.engine.layers.base import Arena, Gradients, Layer, Need, Operation
 from grevy.engine.layers.fused import fuse, gather, reading, scatter
 from grevy.engine.layers.kinds import chain, convolutions
 
+# Plans kept. Where recordings share a step in ever other parts, each part needs its own; to lay one
+# out takes about as long as a small step. A recorded step and its validation, which need two, must
+# not lose them: a graph runs in the memory of its plan.
+PLANS = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -54,7 +59,7 @@ class Network:
     library : CDLL or None
         Compiled loops for it; torch does all the work if None.
     plans : dict
-        Those laid out so far, by what they run over.
+        The latest ones, by what they run over, the one run last at the end.
     """
 
     layers: tuple[Layer, ...]
@@ -79,9 +84,11 @@ class Network:
             Windows.
         """
         key = (source.data_ptr(), len(source), kept, depth, width, batch)
-        if key not in self.plans:
-            self.plans[key] = self._laid_out(source, kept, depth, width, batch)
-        return self.plans[key]
+        found = self.plans.pop(key, None) or self._laid_out(source, kept, depth, width, batch)
+        self.plans[key] = found
+        if len(self.plans) > PLANS:
+            del self.plans[next(iter(self.plans))]
+        return found
 
     def _laid_out(self, source: Tensor, kept: int, depth: int, width: int, batch: int) -> Plan:
         arena, gradients = self.arena, Gradients()
