@@ -8,6 +8,7 @@ import cebra.models
 import pytest
 import torch
 
+from grevy.engine import loss
 from grevy.engine.loss import CHUNK_ELEMENTS, infonce
 
 CRITERIA = {
@@ -185,3 +186,73 @@ def test_the_parts_carry_no_gradient():
     assert loss.total.requires_grad
     assert not loss.positive.requires_grad
     assert not loss.negative.requires_grad
+
+
+def spread_out(size, n=64, far=0.0):
+    """Positives and some negatives lie about 1 from their references, these `size` apart."""
+    generator = torch.Generator().manual_seed(0)
+    reference, positive, negative = (
+        torch.randn((n, 3), generator=generator, dtype=torch.float64) for _ in range(3)
+    )
+    places = size * torch.randn((n, 3), generator=generator, dtype=torch.float64) + far
+    given = (reference + places, positive + places, negative + places.flip(0))
+    return [x.float().requires_grad_() for x in given]
+
+
+@pytest.mark.parametrize("chunk", [None, 5, 1000])
+@pytest.mark.parametrize("far", [0.0, 1e4])
+@pytest.mark.parametrize("inverse", [0.3, 1.0, 8.0])
+@pytest.mark.parametrize("size", [3.0, 30.0, 100.0, 300.0, 3e3, 1e5, 1e10, 1e15])
+def test_wide_spreads_are_exact(size, inverse, far, chunk):
+    """Distances are small differences of large squares there."""
+    given = spread_out(size, far=far)
+    scale = torch.tensor(inverse, requires_grad=True)
+    exact = [x.detach().double().requires_grad_() for x in (*given, scale)]
+    expected = plain(*exact, "euclidean")
+    got = infonce(*given, scale, "euclidean", chunk)
+    torch.testing.assert_close(got.total.double(), expected[0], rtol=1e-3, atol=1e-3)
+    mine = torch.autograd.grad(got.total, [*given, scale])
+    for one, other in zip(mine, torch.autograd.grad(expected[0], exact), strict=True):
+        assert (one - other).norm() <= 3e-3 * other.norm() + 1e-4
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize(
+    "size", [1e9, 1e12, 1e15, 1e18, 1e19, 1e20, 1e25, 1e30, 1e38, float("inf"), float("nan")]
+)
+def test_a_loss_is_right_or_not_finite(size, chunk):
+    given = [x.detach() for x in spread_out(1.0)]
+    given = [given[0] * size, given[1], given[2]]
+    scale = torch.tensor(1.0)
+    expected = plain(*(x.double() for x in given), scale.double(), "euclidean")[0]
+    total = infonce(*given, scale, "euclidean", chunk).total
+    if total.isfinite():
+        torch.testing.assert_close(total.double(), expected, rtol=1e-3, atol=0)
+    else:
+        assert not size < 1e15
+
+
+def test_where_nobody_may_look_a_lost_loss_is_not_finite(monkeypatch):
+    """On a GPU, whose tensors are only told apart by their device here."""
+    monkeypatch.setattr(loss, "_on_cpu", lambda _tensor: False)
+    scale = torch.tensor(1.0)
+    for size, chunk in itertools.product([1.0, 30.0, 300.0, 3e3, 1e10], [7, 1000]):
+        given = [x.detach() for x in spread_out(size)]
+        expected = plain(*(x.double() for x in given), scale.double(), "euclidean")[0]
+        total = infonce(*given, scale, "euclidean", chunk).total.double()
+        assert size > 300 or total.isfinite()
+        if total.isfinite():
+            torch.testing.assert_close(total, expected, rtol=0.1, atol=0.1)
+        else:
+            assert size > 300
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_usual_spreads_are_not_computed_twice(chunk, monkeypatch):
+    def refuse(*_given):
+        raise AssertionError("the slow way was taken")
+
+    monkeypatch.setattr(loss, "_exact", refuse)
+    infonce(*spread_out(20.0), torch.tensor(1.0), "euclidean", chunk)
+    with pytest.raises(AssertionError, match="slow"):
+        infonce(*spread_out(300.0), torch.tensor(1.0), "euclidean", chunk)

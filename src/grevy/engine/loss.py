@@ -23,6 +23,10 @@ Distance = Literal["cosine", "euclidean"]
 CHUNK_ELEMENTS = 1 << 21
 # Below this no weight of a softmax over a row underflows, even among 1e6 negatives.
 MODERATE = 35.0
+# How far off rounding may bring a logit of euclidean distances, small differences of large squares.
+# Beyond the first the loss is computed anew, exactly, if on a CPU; elsewhere, where to look would
+# make the CPU wait, it is not a number beyond the second.
+ROUNDED, LOST = 1e-3, 1.0
 # Multiplications that take as long as an exponential, in compiled loops.
 _EXPONENTIAL = 20
 
@@ -113,6 +117,7 @@ def infonce_gradient(
     alike = reference.shape == positive.shape and reference.shape[1] == negative.shape[1]
     if library is not None and alike and len(reference) and len(negative):
         return _compiled(library, reference, positive, negative, scale, euclidean)
+    given = reference, positive, negative
     if euclidean:  # distances do not see a common shift, rounding does
         centre = negative.mean(dim=0)
         reference, positive, negative = (x - centre for x in (reference, positive, negative))
@@ -122,6 +127,7 @@ def infonce_gradient(
     columns = negative.T.contiguous()
     rows = reference * factor
     lengths = negative.square().sum(dim=1) if euclidean else None  # |n_j|^2
+    off: Tensor | None = None
     if lengths is not None:  # phi + b |r_i|^2, the same for all j: b |r_i|^2 comes off at the end
         columns = torch.cat([columns, -scale * lengths[None]])
         rows = torch.cat([rows, rows.new_ones(n, 1)], dim=1)
@@ -134,6 +140,10 @@ def infonce_gradient(
         away, spread = reference, pushes.T / n
     else:
         own = reference.square().sum(dim=1)
+        largest = torch.maximum(own.amax(), lengths.amax())
+        off = largest * scale * torch.finfo(largest.dtype).eps
+        if _on_cpu(off) and off > ROUNDED:
+            return _exact(*given, scale, chunk)
         log_sums -= scale * own
         pair = -(reference - positive).square().sum(dim=1)
         pulls = pulls[:, :-1]
@@ -142,6 +152,8 @@ def infonce_gradient(
         away = reference - positive
         spread = (pushes[:-1].T - factor * negative * received[:, None]) / n
     align, uniform = -(pair.mean() * scale), log_sums.mean()
+    if off is not None and not _on_cpu(off):
+        uniform = torch.where(off > LOST, torch.nan, uniform)
     share = factor / n
     gradient = Gradient(
         (pulls - positive) * share, -share * away, spread, (expected - pair.sum()) / n
@@ -158,7 +170,7 @@ def _compiled(
     euclidean: bool,
 ) -> tuple[Loss, Gradient]:
     """Do the same in compiled loops, which hold a few references at a time."""
-    loss = reference.new_empty(4)
+    loss = reference.new_empty(5)
     shapes = (reference.shape, reference.shape, negative.shape)
     of_reference, of_positive, of_negative = (reference.new_empty(shape) for shape in shapes)
     pairs = len(reference) * len(negative)
@@ -180,9 +192,56 @@ def _compiled(
     scratch = reference.new_empty(library.infonce_scratch(ctypes.byref(call)))
     call.scratch = scratch.data_ptr()
     library.infonce_gradient(ctypes.byref(call))
-    total, align, uniform, by_scale = loss.unbind()
+    total, align, uniform, by_scale, largest = loss.unbind()
+    if euclidean and float(largest) * call.scale * torch.finfo(loss.dtype).eps > ROUNDED:
+        return _exact(reference, positive, negative, scale, None)
     gradient = Gradient(of_reference, of_positive, of_negative, by_scale)
     return Loss(total, align, uniform), gradient
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+def _exact(
+    reference: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, chunk: int | None
+) -> tuple[Loss, Gradient]:
+    """Do the same for euclidean distances that are differences in double precision, slowly."""
+    like, n = reference.dtype, len(reference)
+    reference, positive, negative, scale = (
+        x.double() for x in (reference, positive, negative, scale)
+    )
+    log_sums, pulls = reference.new_empty(n), torch.empty_like(reference)
+    pushes, received = torch.zeros_like(negative), negative.new_zeros(len(negative))
+    expected = reference.new_zeros(())
+    size = max(1, CHUNK_ELEMENTS // len(negative)) if chunk is None else chunk
+    for start in range(0, n, size):
+        part = slice(start, start + size)
+        direct = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(reference[part], negative, compute_mode=direct).square_()
+        logits = -scale * distances
+        log_sums[part] = logits.logsumexp(dim=1)
+        weights = logits.softmax(dim=1)
+        pulls[part] = weights @ negative
+        pushes += weights.T @ reference[part]
+        received += weights.sum(dim=0)
+        expected -= (weights * distances).sum()
+    away = reference - positive
+    pair = -away.square().sum(dim=1)
+    share = 2 * scale / n
+    align, uniform = -(pair.mean() * scale), log_sums.mean()
+    gradient = (
+        (pulls - positive) * share,
+        -share * away,
+        (pushes - negative * received[:, None]) * share,
+        (expected - pair.sum()) / n,
+    )
+    total = align + uniform
+    # What is left of a difference of two numbers that are too large even so is wrong.
+    lost = torch.finfo(total.dtype).eps * (align.abs() + log_sums.abs().mean())
+    total = torch.where(lost > ROUNDED * (1 + total.abs()), torch.nan, total)
+    loss = (total, align, uniform)
+    return Loss(*(x.to(like) for x in loss)), Gradient(*(x.to(like) for x in gradient))
 
 
 def _over_chunks(rows: Tensor, columns: Tensor, chunk: int) -> tuple[Tensor, Tensor, Tensor]:

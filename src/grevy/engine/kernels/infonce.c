@@ -17,13 +17,13 @@ typedef struct {
     double scale; /* b, the inverse temperature */
     Matrix reference, positive, negative;
     Matrix reference_grad, positive_grad, negative_grad;
-    float *loss; /* total, positive and negative part, gradient by b */
+    float *loss; /* total, positive and negative part, gradient by b, largest |x|^2 of any r or n */
     float *scratch;
 } InfoNCE;
 
 /* Sums over all pairs; one for each thread, a cache line each. */
 typedef struct {
-    double pair, expected, logs, unused[5];
+    double pair, expected, logs, largest, unused[4];
 } Sums;
 
 /* What the threads share, and each one's part. */
@@ -192,6 +192,7 @@ INLINE void some_rows(const Work *w, int rows, integer row)
             *at(l->positive_grad, row + i, k) = -share * away;
         }
         w->sums->pair += pair;
+        w->sums->largest = own > w->sums->largest ? own : w->sums->largest;
         w->sums->expected += l->euclidean ? 2 * expected - own : expected;
         w->sums->logs += log_sums[i] - (l->euclidean ? l->scale * own : 0);
     }
@@ -243,9 +244,14 @@ void infonce_gradient(const InfoNCE *l)
         total.pair += sums->pair;
         total.expected += sums->expected;
         total.logs += sums->logs;
+        total.largest = sums->largest > total.largest ? sums->largest : total.largest;
     }
+    const float *lengths = work_of(l, 0).lengths;
+    for (integer j = 0; j < l->columns; j++)
+        total.largest = lengths[j] > total.largest ? lengths[j] : total.largest;
     l->loss[1] = -total.pair * l->scale / l->rows;
     l->loss[2] = total.logs / l->rows;
     l->loss[0] = l->loss[1] + l->loss[2];
     l->loss[3] = (total.expected - total.pair) / l->rows;
+    l->loss[4] = total.largest;
 }
