@@ -14,6 +14,7 @@ from torch.nn import functional
 from grevy.engine import kernels
 from grevy.engine import loss as infonce
 from grevy.engine.adam import Adam
+from grevy.engine.kernels.library import warn_if_absent
 from grevy.engine.layers.base import Arena, Need
 from grevy.engine.layers.compilation import compile_network
 from grevy.engine.layers.fused import Fused, FusedNormalise, fuse, gather, reading, scatter
@@ -325,6 +326,44 @@ def test_bits_do_not_depend_on_where_numbers_lie(library, shift):
         loss = infonce._compiled(library, out, out + 1, out, torch.tensor(2.0), False)
         there.append([out, rows_grad, *gradients.values(), *parameters, *loss[0], *loss[1]])
     assert all(torch.equal(one, other) for one, other in zip(*there, strict=True))
+
+
+# With a folder of the loops' sources alone, as a machine without a compiler leaves it.
+NOT_BUILT = """
+import sys, warnings
+from pathlib import Path
+import numpy as np
+import grevy
+from grevy.engine.kernels.library import warn_if_absent
+library.__file__ = sys.argv[1] + "/library.py"
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        model = grevy.CEBRA("offset5-model", batch_size=8, max_iterations=2, device="cpu", seed=1)
+        model.fit(np.random.default_rng(0).normal(size=(60, 4)))
+messages = [str(each.message) for each in found if "loops" in str(each.message)]
+print(grevy.engine.instructions(), *messages)
+"""
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_machine_without_them_is_told_once(wanted, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if key != "ATEN_CPU_CAPABILITY"}
+    if not wanted:
+        environment["ATEN_CPU_CAPABILITY"] = "default"
+    command = [sys.executable, "-W", "ignore", "-c", NOT_BUILT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.startswith("None")
+    assert done.stdout.count("half as fast") == wanted
+    assert done.stdout.count("pip install") == wanted
+    assert "The compiled loops of Grevy were not built" in done.stdout or not wanted
+
+
+@built
+def test_a_machine_with_them_is_told_nothing(recwarn):
+    warn_if_absent.__wrapped__()
+    assert not recwarn.list
+    assert kernels.instructions() in ("avx512", "avx2", "plain")
 
 
 @built

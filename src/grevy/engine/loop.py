@@ -17,6 +17,7 @@ from torch import Tensor
 
 from grevy.engine.cuda_graph import CudaGraph
 from grevy.engine.forking import will_compute
+from grevy.engine.kernels.library import warn_if_absent
 from grevy.engine.sampling.drawing import draw
 from grevy.engine.sampling.plan import Batches, Sampler
 from grevy.engine.step import Training, can_be_captured, stepper, trained_parameters
@@ -107,6 +108,8 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
     will_compute()
     noise = _derived(training.seed, _STEPS)
     device = training.encoder.neural[0].device
+    if device.type == "cpu":
+        warn_if_absent()
     step_with = stepper(training, CudaGraph(device) if can_be_captured(training) else None)
     snapshot = Snapshot.take(first, training.optimizer)
     for step, batch in batches(training.sampler, training.seed, first, last):

@@ -32,7 +32,14 @@ def kernels_for(*tensors: Tensor) -> Any:
 
 
 def instructions() -> str | None:
-    """Return the instruction set of the compiled loops in use; None without them."""
+    """Say which compiled loops are in use on a CPU.
+
+    Returns
+    -------
+    str or None
+        ``"avx512"``, ``"avx2"`` or ``"plain"`` (for any processor), what they were built for; None
+        if none are in use, and torch does all the work.
+    """
     library = load()
     return None if library is None else Path(library._name).name.split(".")[0].strip("_")
 
@@ -58,14 +65,9 @@ def load(capability: str | None = None) -> Any:
         None, and a warning, if they were built from other sources or do not fit this torch; None
         if they were not built.
     """
-    if capability is None:
-        if os.environ.get("ATEN_CPU_CAPABILITY") == "default":
-            return None
-        capability = torch.backends.cpu.get_cpu_capability()
-    name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
-    folder = Path(__file__).parent
-    built = [folder / (name + suffix) for suffix in EXTENSION_SUFFIXES]
-    path = next((each for each in built if each.exists()), None)
+    if capability is None and _unwanted():
+        return None
+    path = _built(capability or torch.backends.cpu.get_cpu_capability())
     if path is None:
         return None
     try:
@@ -75,16 +77,33 @@ def load(capability: str | None = None) -> Any:
     except (OSError, AttributeError) as error:  # a torch with another OpenMP, say
         _warn(f"cannot be loaded: {error}")
         return None
-    if library.kernels_sources() != fingerprint(folder):
+    if library.kernels_sources() != fingerprint(path.parent):
         _warn("were built from other sources")
         return None
     return library
 
 
+@cache
+def warn_if_absent() -> None:
+    """Tell, once in a process, that the compiled loops were never built."""
+    if not _unwanted() and _built(torch.backends.cpu.get_cpu_capability()) is None:
+        _warn("were not built when it was installed")
+
+
+def _unwanted() -> bool:
+    return os.environ.get("ATEN_CPU_CAPABILITY") == "default"
+
+
+def _built(capability: str) -> Path | None:
+    name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
+    built = [Path(__file__).parent / (name + suffix) for suffix in EXTENSION_SUFFIXES]
+    return next((each for each in built if each.exists()), None)
+
+
 def _warn(what: str) -> None:
     warnings.warn(
-        f"The compiled loops of Grevy {what}. torch computes instead, more slowly. Install Grevy "
-        f"again to build them (`pip install .` in its folder, with gcc).",
+        f"The compiled loops of Grevy {what}. torch computes instead, about half as fast. Install "
+        f"Grevy again to build them (`pip install .` in its folder, with gcc).",
         RuntimeWarning,
         stacklevel=3,
     )
