@@ -3,7 +3,6 @@
 import pickle
 
 import cebra
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -137,41 +136,6 @@ def test_what_plain_cebra_wrote_loads_and_goes_on(kind, tmp_path):
     assert len(loaded.solver_.history) == 8
     after = loaded.transform(*sessions_of(data)[0][:1], session_id=sessions_of(data)[0][1])
     assert (before != after).any()
-
-
-# --- cebra's own tools on our estimator -------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["time", "single", "discrete", "mixed", "several", "hybrid"])
-def test_cebra_draws_our_loss_and_goodness_of_fit(kind):
-    mpl.use("Agg")
-    data, options = KINDS[kind]
-    model = small(**options).fit(*data)
-    axis = cebra.plot_loss(model)
-    np.testing.assert_allclose(axis.lines[0].get_ydata(), model.solver_.history, rtol=1e-5)
-    history = cebra.sklearn.metrics.goodness_of_fit_history(model)
-    assert history.shape == (4,)
-    assert np.isfinite(history).all()
-    cebra.plot_temperature(model)
-
-
-@pytest.mark.parametrize("kind", ["time", "single", "discrete", "mixed"])
-def test_cebra_computes_the_loss_of_our_model(kind):
-    data, options = KINDS[kind]
-    model = small(**{**options, "num_negatives": None, "max_iterations": 150}).fit(*data)
-    loss = cebra.sklearn.metrics.infonce_loss(model, *data, num_batches=60)
-    assert loss == pytest.approx(np.mean(model.solver_.history[-60:]), abs=0.25)
-    score = cebra.sklearn.metrics.goodness_of_fit_score(model, *data, num_batches=20)
-    assert np.isfinite(score)
-
-
-def test_cebra_scores_consistency_and_draws_embeddings():
-    mpl.use("Agg")
-    embeddings = [small(seed=s, output_dimension=3).fit(X, LINE).transform(X) for s in range(3)]
-    scores, _, _ = cebra.sklearn.metrics.consistency_score(embeddings, between="runs")
-    assert scores.shape == (6,)
-    axis = cebra.plot_embedding(embeddings[0], embedding_labels=LINE[:, 0])
-    assert axis.collections
 
 
 # --- fit, partial_fit, adapt, callbacks -------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from grevy.data import Label, Recording
 from grevy.model.states import ModelState
@@ -111,7 +112,9 @@ def fitted_so_far(
 def label_types(recordings: Sequence[Recording], y: Sequence[Any], several: bool) -> list[Any]:
     """Describe labels as `cebra` keeps them: (dtype, shape), for each label, for each recording."""
 
-    def describe(values: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    def describe(values: Any) -> tuple[Any, tuple[int, ...]]:
+        if isinstance(values, Tensor):  # `cebra` compares it with the tensor it is given later
+            return values.dtype, tuple(values.shape)
         array = values.values if isinstance(values, Label) else np.asarray(values)
         plain = array.dtype if array.dtype.kind in "fi" else np.dtype(np.int64)
         return plain, tuple(array.shape)
