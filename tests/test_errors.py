@@ -3,7 +3,17 @@ import unicodedata
 
 import pytest
 
-from grevy.errors import GrevyError, Problems, shown, shown_line
+from grevy.errors import (
+    GrevyError,
+    IsFolderError,
+    MissingFileError,
+    Problems,
+    UnsupportedError,
+    WrongTypeError,
+    shown,
+    shown_line,
+    unknown,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +73,35 @@ def test_an_error_is_shown_safely_wherever_it_is_printed():
 )
 def test_a_line_stays_one(given, expected):
     assert shown_line(given) == expected == shown_line(expected)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([GrevyError], GrevyError),
+        ([WrongTypeError], WrongTypeError),
+        ([WrongTypeError, WrongTypeError], WrongTypeError),
+        ([WrongTypeError, GrevyError], GrevyError),
+        ([WrongTypeError, UnsupportedError], GrevyError),
+    ],
+)
+def test_problems_are_of_their_kind_if_they_share_one(kinds, expected):
+    problems = Problems("data")
+    for number, kind in enumerate(kinds):
+        problems.add(f"problem {number}.", kind)
+    with pytest.raises(GrevyError) as caught:
+        problems.raise_if_any()
+    assert type(caught.value) is expected
+    assert all(f"problem {number}." in str(caught.value) for number in range(len(kinds)))
+
+
+def test_an_unknown_name_is_of_the_kind_asked_for():
+    assert type(unknown("mask", "x", ["y"])) is GrevyError
+    error = unknown("optimizer", "sgd", ["adam"], UnsupportedError)
+    assert isinstance(error, NotImplementedError)
+    assert str(error) == "unknown optimizer 'sgd'. Choose from adam."
+
+
+@pytest.mark.parametrize("kind", [UnsupportedError, MissingFileError, IsFolderError])
+def test_errors_of_two_classes_say_what_they_were_given(kind):
+    assert str(kind("no \x1b[31mred")) == "no \\x1b[31mred"

@@ -44,12 +44,37 @@ def shown_line(text: str) -> str:
 class GrevyError(ValueError):
     """A mistake in what the user gave. The command line prints its message and exits with 2.
 
-    It is a `ValueError`, so that code written against scikit-learn or `cebra` still catches it. Its
-    text is `shown`: the names in it may come from a file, and a traceback is printed too.
+    It is a `ValueError`, so that code written against scikit-learn or `cebra` still catches it;
+    where `cebra` raises another class on purpose, one of those below is that class too. Its text is
+    `shown`: the names in it may come from a file, and a traceback is printed too.
     """
 
     def __str__(self) -> str:
         return shown(super().__str__())
+
+
+class SessionError(GrevyError, RuntimeError):
+    """Several recordings, and nothing that says which is meant or what they share."""
+
+
+class UnsupportedError(GrevyError, NotImplementedError):
+    """A choice that there is a name for, and nothing behind it."""
+
+
+class WrongTypeError(GrevyError, TypeError):
+    """A thing of a kind that can never be taken, whatever it holds."""
+
+
+class NoModelError(GrevyError, RuntimeError):
+    """A file that can be read and holds something else than a model."""
+
+
+class MissingFileError(GrevyError, FileNotFoundError):
+    """A file that is not there."""
+
+
+class IsFolderError(GrevyError, IsADirectoryError):
+    """A folder where a file was expected."""
 
 
 class Problems:
@@ -58,10 +83,12 @@ class Problems:
     def __init__(self, subject: str) -> None:
         self._subject = subject
         self._messages: list[str] = []
+        self._kinds: set[type[GrevyError]] = set()
 
-    def add(self, message: str) -> None:
-        """Note one more problem."""
+    def add(self, message: str, kind: type[GrevyError] = GrevyError) -> None:
+        """Note one more problem, and the error it would be by itself."""
         self._messages.append(message)
+        self._kinds.add(kind)
 
     def raise_if_any(self) -> None:
         """Raise one `GrevyError` that names every problem noted so far.
@@ -69,17 +96,20 @@ class Problems:
         Raises
         ------
         GrevyError
-            If there was at least one problem.
+            If there was at least one problem; of their kind if all are of one.
         """
         if not self._messages:
             return
+        kind = next(iter(self._kinds)) if len(self._kinds) == 1 else GrevyError
         if len(self._messages) == 1:
-            raise GrevyError(f"{self._subject}: {self._messages[0]}")
+            raise kind(f"{self._subject}: {self._messages[0]}")
         listed = "\n".join(f"  - {message}" for message in self._messages)
-        raise GrevyError(f"{self._subject}: {len(self._messages)} problems\n{listed}")
+        raise kind(f"{self._subject}: {len(self._messages)} problems\n{listed}")
 
 
-def unknown(what: str, given: str, options: Iterable[str]) -> GrevyError:
+def unknown(
+    what: str, given: str, options: Iterable[str], kind: type[GrevyError] = GrevyError
+) -> GrevyError:
     """Make the error for a name that is not among `options`, with the nearest names.
 
     Parameters
@@ -90,6 +120,8 @@ def unknown(what: str, given: str, options: Iterable[str]) -> GrevyError:
         The name as the user wrote it.
     options : iterable of str
         The names that would have been right.
+    kind : type
+        Of the error.
     """
     names = sorted(options)
     near = get_close_matches(given, names, n=3, cutoff=0.5)
@@ -99,4 +131,4 @@ def unknown(what: str, given: str, options: Iterable[str]) -> GrevyError:
         hint = "Choose from " + ", ".join(names) + "."
     else:
         hint = "Choose from " + ", ".join(names[:12]) + f", ... ({len(names)} in all)."
-    return GrevyError(f"unknown {what} {given!r}. {hint}")
+    return kind(f"unknown {what} {given!r}. {hint}")

@@ -289,15 +289,21 @@ def test_a_recording_is_transformed_within_its_segments():
     np.testing.assert_allclose(over, model.transform(X), atol=1e-6)
 
 
-def test_a_resampling_model_is_applied_as_cebra_does(tmp_path):
+def test_a_resampling_model_is_applied_as_cebra_does(tmp_path, monkeypatch):
     model = small(model_architecture="offset40-model-4x-subsample").fit(X, LINE)
     model.save(tmp_path / "model.pt")
     plain = cebra.CEBRA.load(str(tmp_path / "model.pt"))
-    np.testing.assert_allclose(model.transform(X), plain.transform(X), atol=1e-6)
+    expected = plain.transform(X)
+    np.testing.assert_allclose(model.transform(X), expected, atol=1e-6)
+    monkeypatch.setattr(cebra, "CEBRA", CEBRA)  # as whoever wants ours everywhere does
+    np.testing.assert_allclose(model.transform(X), expected, atol=1e-6)
 
 
 def test_a_resampling_model_does_not_run_across_segments():
     model = small(model_architecture="offset40-model-4x-subsample").fit(X, LINE)
+    with pytest.raises(GrevyError, match=r"39 time steps; .* at least 40"):
+        model.set_params(pad_before_transform=False).transform(X[:39])
+    assert model.transform(X[:40]).shape == (1, 8)
     with pytest.raises(GrevyError, match="borders of segments"):
         model.transform(X, segments=[[0, 60], [60, 120]])
 
@@ -501,6 +507,8 @@ def test_adapt_knows_single_recordings_only(several_first):
         (X, {"session_id": 2}, ["session"]),
         (X, {"batch_size": 0}, ["batch_size is 0"]),
         (X, {"batch_size": -5}, ["batch_size is -5"]),
+        (X, {"batch_size": "9"}, ["batch_size is '9'"]),
+        (X, {"batch_size": 1.5}, ["batch_size is 1.5"]),
         (X, {"segments": [[0, 999]]}, ["120"]),
     ],
 )
@@ -519,13 +527,24 @@ def test_several_recordings_need_a_session(session):
         model.transform(X, session_id=session)
 
 
+def test_the_old_backend_is_written_safely_and_says_so(tmp_path):
+    model = small().fit(X)
+    with pytest.warns(UserWarning, match="backend 'torch' would pickle"):
+        model.save(tmp_path / "model.pt", backend="torch")
+    for backend in ("auto", "torch", "sklearn"):
+        loaded = CEBRA.load(tmp_path / "model.pt", backend, weights_only=True)
+        np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+    with pytest.raises(GrevyError, match="unknown device 'tpu'"):
+        CEBRA.load(tmp_path / "model.pt", map_location="tpu")
+
+
 def test_what_needs_a_fit_says_so(tmp_path):
     with pytest.raises(NotFittedError):
         small().transform(X)
     with pytest.raises(GrevyError, match="not fitted"):
         small().save(tmp_path / "model.pt")
-    with pytest.raises(GrevyError, match="backend"):
-        small().fit(X).save(tmp_path / "model.pt", backend="torch")
+    with pytest.raises(GrevyError, match="unknown backend"):
+        small().fit(X).save(tmp_path / "model.pt", backend="jax")
     with pytest.raises(GrevyError, match="unknown backend"):
         CEBRA.load(tmp_path / "model.pt", backend="jax")
     assert not list(tmp_path.iterdir())

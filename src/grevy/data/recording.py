@@ -10,7 +10,7 @@ import numpy.typing as npt
 from grevy.data.arrays import FloatArray, IntArray
 from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
-from grevy.errors import Problems
+from grevy.errors import Problems, WrongTypeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,8 @@ def make_recording(
     for label in labels:
         if len(label) != length and length:
             problems.add(
-                f"label {label.name!r} has {len(label)} time steps, the neural data has {length}; "
-                f"they must match."
+                f"Invalid number of samples: label {label.name!r} has {len(label)} time steps, the "
+                f"neural data has {length}. They must match."
             )
     names = [label.name for label in labels]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -111,6 +111,9 @@ def make_recording(
 def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32]:
     """Check the activity and return it as float32; an empty array stands for a broken one."""
     broken = np.empty((0, 1), np.float32)
+    if hasattr(values, "toarray"):
+        problems.add("neural data is sparse; give it dense, as its toarray().", WrongTypeError)
+        return broken
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     try:

@@ -5,6 +5,7 @@ behind the fitted attributes that `cebra`'s plots, metrics and checkpoints expec
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,7 +18,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from grevy.engine import PriorKind
-from grevy.errors import GrevyError, unknown
+from grevy.errors import GrevyError, UnsupportedError, unknown
 from grevy.model.checkpoints import Checkpoints
 from grevy.model.files import pack, read_saved, unpack, write_checkpoint
 from grevy.model.fitted import Fitted
@@ -325,18 +326,26 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Parameters
         ----------
         filename : str or Path
-        backend : {"sklearn"}
-            ``"torch"`` pickled the whole estimator, which only runs its code again; refused.
+        backend : {"sklearn", "torch"}
+            Kept for `cebra`'s sake; there is one format. ``"torch"``, which pickled the whole
+            estimator there, warns.
 
         Raises
         ------
         GrevyError
             If the estimator is not fitted, or the place cannot be written to.
+        UnsupportedError
+            If there is no such backend.
         """
         if not cebra_checks.check_fitted(self):
             raise GrevyError("save: this CEBRA is not fitted. Call fit first.")
-        if backend != "sklearn":
-            raise GrevyError(f"save: backend {backend!r} is not supported. Leave it out.")
+        _check_backend(backend, ["sklearn", "torch"])
+        if backend == "torch":
+            warnings.warn(
+                "save: backend 'torch' would pickle the whole estimator, which runs code when it "
+                "is opened. The file is written as by backend 'sklearn'; load opens it.",
+                stacklevel=2,
+            )
         write_checkpoint(self._get_state_dict(), Path(filename))
 
     def _get_state_dict(self) -> dict[str, Any]:
@@ -374,7 +383,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Parameters
         ----------
         filename : str or Path
-        backend : {"auto", "sklearn"}
+        backend : {"auto", "sklearn", "torch"}
             Kept for `cebra`'s sake; there is one format.
         weights_only : bool, optional
             False allows code pickled in the file to run: only for files from people you trust.
@@ -384,9 +393,20 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Raises
         ------
         GrevyError
-            If the file is missing, broken, no such model, or holds pickled code.
+            If the file is broken, or holds pickled code or a model that is not fitted.
+        MissingFileError, IsFolderError
+            If there is no such file.
+        NoModelError
+            If it holds no CEBRA model.
+        UnsupportedError
+            If there is no such backend.
         """
-        if backend not in ("auto", "sklearn", "torch"):
-            raise unknown("backend", backend, ["auto", "sklearn"])
+        _check_backend(backend, ["auto", "sklearn", "torch"])
         saved = read_saved(Path(filename), map_location, trust=weights_only is False)
         return cls(**saved.parameters).take_up(saved.fitted)
+
+
+def _check_backend(backend: str, known: list[str]) -> None:
+    """Refuse a backend that `cebra` does not know either."""
+    if backend not in known:
+        raise unknown("backend", str(backend), known, UnsupportedError)

@@ -16,11 +16,12 @@ import cebra.models
 import numpy as np
 import torch
 from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
+from cebra.integrations.sklearn.utils import check_fitted
 
 from grevy.atomic import whole_file
 from grevy.data import seeded
 from grevy.engine import chance_loss, resolve_device
-from grevy.errors import GrevyError, unknown
+from grevy.errors import GrevyError, IsFolderError, MissingFileError, NoModelError, unknown
 from grevy.model.fitted import Fitted
 from grevy.model.parameters import Parameters
 from grevy.model.states import taken_over, without_fused
@@ -142,17 +143,21 @@ def read_saved(path: Path, device: str | None, trust: bool = False) -> Saved:
     Raises
     ------
     GrevyError
-        If the file is missing, broken, no such model, or holds pickled code.
+        If the file is missing, broken, or holds pickled code or a model that is not fitted.
+    NoModelError
+        If it holds no CEBRA model.
     """
-    contents = read_checkpoint(path, device or "cpu", trust)
+    contents = read_checkpoint(path, resolve_device(str(device or "cpu")), trust)
     if isinstance(contents, cebra.CEBRA):  # written by cebra's old "torch" backend
+        if not check_fitted(contents):
+            raise GrevyError(f"{path} holds a CEBRA that is not fitted. Fit it, then save it.")
         contents = contents._get_state_dict()
     try:
         return unpack(contents, device)
     except GrevyError:
         raise
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise GrevyError(
+        raise NoModelError(
             f"{path} is no CEBRA model: {type(error).__name__}: {error}. Expected a file written "
             f"by CEBRA.save."
         ) from error
@@ -189,9 +194,10 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
     GrevyError
         If the file is missing, unreadable, no checkpoint, or holds pickled code without `trust`.
     """
+    if path.is_dir():
+        raise IsFolderError(f"model file {path} is a folder. Give the path of a .pt file.")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise GrevyError(f"model file {path} {what}. Give the path of a .pt file.")
+        raise MissingFileError(f"model file {path} does not exist. Give the path of a .pt file.")
     try:
         with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
             # torch wonders at the protocol of a pickle before it refuses it; one message is enough.

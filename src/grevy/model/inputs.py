@@ -38,6 +38,7 @@ def gather_recordings(
     """
     sessions = list(map(_is_session, X)) if isinstance(X, (list, tuple)) else []
     if not any(sessions):
+        _check_single(y)
         return (_recording(X, y, segments, "fit"),), False
     if not all(sessions):
         raise GrevyError(
@@ -47,8 +48,8 @@ def gather_recordings(
     counts = [_count(labels) for labels in y]
     if any(count != len(X) for count in counts):
         raise GrevyError(
-            f"fit: {len(X)} recordings but labels for {counts}. Give each label as a list with one "
-            f"array for each recording."
+            f"fit: Invalid number of sessions: {len(X)} recordings but labels for {counts}. Give "
+            f"each label as a list with one array for each recording."
         )
     if segments is not None and len(segments) != len(X):
         raise GrevyError(f"fit: {len(X)} recordings but {len(segments)} entries of segments.")
@@ -66,6 +67,19 @@ def gather_recordings(
 
 def _is_session(x: Any) -> bool:
     return isinstance(x, Recording) or getattr(x, "ndim", 0) == 2
+
+
+def _check_single(y: Sequence[Any]) -> None:
+    """Refuse a list of labels, each (T, L), beside one recording: as an array it has no meaning."""
+    for number, labels in enumerate(y):
+        if isinstance(labels, (list, tuple)) and any(
+            getattr(each, "ndim", 0) > 1 for each in labels
+        ):
+            raise GrevyError(
+                f"fit: Invalid number of labels or sessions: one recording, but label {number} "
+                f"is a list of {len(labels)} arrays. Give each label as an argument of its own, or "
+                f"a list of recordings."
+            )
 
 
 def _count(labels: Any) -> int:

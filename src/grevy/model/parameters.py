@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from grevy.engine import HYBRID_DIMENSIONS, Conditional, Distance, PriorKind
-from grevy.errors import Problems, unknown
+from grevy.errors import GrevyError, Problems, UnsupportedError, WrongTypeError, unknown
 
 # Precisions in which a network may compute; weights, loss and optimiser stay in float32.
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -90,7 +90,8 @@ def check_parameters(given: Mapping[str, Any]) -> Parameters:
     }
     for name, options in choices.items():
         if given[name] not in options:
-            raise unknown(name, str(given[name]), [str(o) for o in options if o])
+            kind = UnsupportedError if name == "optimizer" else GrevyError
+            raise unknown(name, str(given[name]), [str(o) for o in options if o], kind)
     whole = {"max_iterations", "max_adapt_iterations", "output_dimension", "num_hidden_units"}
     optional = {"batch_size", "num_negatives"}
     for name in sorted(whole | optional):
@@ -105,7 +106,10 @@ def check_parameters(given: Mapping[str, Any]) -> Parameters:
         problems.add("time_offsets is empty; expected at least one whole number.")
     for value in offsets:
         if not _is_whole(value, 1):
-            problems.add(f"time_offsets holds {value!r}; expected whole numbers of at least 1.")
+            problems.add(
+                f"time_offsets holds {value!r}; expected whole numbers of at least 1.",
+                GrevyError if isinstance(value, (int, np.integer)) else WrongTypeError,
+            )
     if given["seed"] is not None and not _is_whole(given["seed"], 0):
         problems.add(f"seed is {given['seed']!r}; expected a whole number of at least 0.")
     _check_combinations(given, problems)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from grevy.data import Recording
 from grevy.engine import Conditional, SamplingPlan
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, SessionError
 from grevy.model.parameters import Parameters
 
 
@@ -19,6 +19,11 @@ def sampling_plan(parameters: Parameters, recordings: Sequence[Recording]) -> Sa
     kinds = {label.kind for label in recordings[0].labels}
     has_classes, has_numbers = "discrete" in kinds, bool(kinds - {"discrete"})
     asked = parameters.conditional
+    if not kinds and len(recordings) > 1:
+        raise SessionError(
+            "No label was given, and several recordings are aligned through their labels. Give "
+            "labels, or fit each recording alone."
+        )
     if not kinds and asked not in (None, "time"):
         raise GrevyError(
             f"conditional={asked!r} needs a label, and none was given. Give one, or use "
@@ -35,9 +40,9 @@ def sampling_plan(parameters: Parameters, recordings: Sequence[Recording]) -> Sa
     if conditional == "time_delta" and not has_numbers:
         conditional = "discrete"
     if len(recordings) > 1 and conditional == "time":
-        raise GrevyError(
-            "several recordings are aligned through their labels; conditional='time' (or no label) "
-            "would leave their embeddings unrelated. Give labels, or fit each recording alone."
+        raise SessionError(
+            "several recordings are aligned through their labels; conditional='time' would leave "
+            "their embeddings unrelated. Use conditional='time_delta', or fit each recording alone."
         )
     if parameters.batch_size is None and parameters.prior == "uniform":
         raise GrevyError(

@@ -12,7 +12,7 @@ from torch import nn
 
 from grevy.data import Recording, seeded
 from grevy.engine import Adam, resolve_device, weights_seed
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, UnsupportedError
 from grevy.model.architectures import new_model
 from grevy.model.parameters import Parameters
 
@@ -79,13 +79,13 @@ def adapted_state(
 
     Raises
     ------
-    GrevyError
+    UnsupportedError
         If the model or the data has several recordings.
     """
     if several or fitted.several:
-        raise GrevyError(
-            "fit(adapt=True) goes from one recording to one other; this model or this data has "
-            "several. Fit a new model to all recordings instead."
+        raise UnsupportedError(
+            "fit(adapt=True) goes from one recording to one other; this model or this data is "
+            "multisession. Fit a new model to all recordings instead."
         )
     state = fresh_state(parameters, recordings, several, fitted.seed)
     trained = list(fitted.model.state_dict().items())
