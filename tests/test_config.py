@@ -201,10 +201,11 @@ def test_a_file_that_holds_no_settings(tmp_path, content, words):
         assert word in message
 
 
-@pytest.mark.parametrize("name", ["absent.yaml", "."])
-def test_a_file_that_cannot_be_read(tmp_path, name):
+def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(GrevyError, match=r"cannot be read.*Give the path of a YAML file"):
-        read_config(tmp_path / name)
+        read_config(tmp_path / "absent.yaml")
+    with pytest.raises(GrevyError, match="is a folder; expected a file"):
+        read_config(tmp_path)
 
 
 NAMED = [

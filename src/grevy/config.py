@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from grevy.data import SplitKind
+from grevy.data import SplitKind, require_file
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.evaluation import FEWEST_NULLS
 
@@ -312,7 +312,8 @@ def read_config(path: Path, *, trust: bool = False, imports: Sequence[str] = ())
     Raises
     ------
     GrevyError
-        If the file is missing, unreadable, not YAML, or not a mapping of settings; or it names a
+        If the file is missing, unreadable, too large, not YAML, or not a mapping of settings; or it
+        names a
         module to import that is not in `imports`, and is not trusted.
     """
     settings = _read_mapping(path)
@@ -342,6 +343,7 @@ def refuse_imports(where: str, settings: Mapping[str, Any], imports: Sequence[st
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
+    require_file(path)
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

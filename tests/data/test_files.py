@@ -335,12 +335,6 @@ def test_unknown_suffix(tmp_path, name):
         list_arrays(tmp_path / name)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "a.npy")
-    with pytest.raises(GrevyError, match="no ordinary file"):
-        list_arrays(tmp_path / "a.npy")
-
-
 def test_unreadable(tmp_path, monkeypatch):
     path = write_good(tmp_path, ".npz")
 

@@ -157,7 +157,7 @@ def _state(folder: RunFolder, name: str, checksum: str) -> str:
         if not path.is_relative_to(folder.root.resolve()):
             return "outside the folder, not read"
         if not path.is_file():
-            return "missing"
+            return "no ordinary file" if path.exists() else "missing"
         return "" if file_checksum(path) == checksum else "changed"
     except (OSError, ValueError, RuntimeError) as error:  # a name no file can have; links in a ring
         return f"cannot be read ({error})"

@@ -17,7 +17,7 @@ import numpy as np
 from grevy.archive.folder import CONFIG, DECODED, EMBEDDING, HISTORY, LABELS, METRICS, RunFolder
 from grevy.archive.manifest import read_manifest
 from grevy.config import read_config
-from grevy.data import Array, FloatArray, IntArray, Label
+from grevy.data import Array, FloatArray, IntArray, Label, require_file
 from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
 
@@ -86,6 +86,7 @@ def read_run(folder: RunFolder) -> ArchivedRun:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Say which file it was that could not be read."""
+    require_file(path)
     try:
         yield path
     except FileNotFoundError as error:

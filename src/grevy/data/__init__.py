@@ -13,6 +13,7 @@ from grevy.data.datasets.modules import import_module
 from grevy.data.datasets.synthetic import NOISES, generate, write_all
 from grevy.data.files.arrays import list_arrays, read_array
 from grevy.data.files.recordings import read_recording
+from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
 from grevy.data.joining import align_labels, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
@@ -73,6 +74,7 @@ __all__ = [
     "random_split",
     "read_array",
     "read_recording",
+    "require_file",
     "restricted",
     "seeded",
     "segment_folds",

@@ -19,7 +19,7 @@ from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 from cebra.integrations.sklearn.utils import check_fitted
 
 from grevy.atomic import whole_file
-from grevy.data import seeded
+from grevy.data import require_file, seeded
 from grevy.engine import chance_loss, resolve_device
 from grevy.errors import GrevyError, IsFolderError, MissingFileError, NoModelError, unknown
 from grevy.model.fitted import Fitted
@@ -196,7 +196,8 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
     """
     if path.is_dir():
         raise IsFolderError(f"model file {path} is a folder. Give the path of a .pt file.")
-    if not path.is_file():
+    require_file(path)
+    if not path.exists():
         raise MissingFileError(f"model file {path} does not exist. Give the path of a .pt file.")
     try:
         with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():

@@ -18,6 +18,7 @@ from grevy.data import (
     import_module,
     join_recordings,
     laid_out,
+    require_file,
     steps_inside,
 )
 from grevy.errors import GrevyError
@@ -266,6 +267,7 @@ def _of_unknown_encoder(split: Split, segments: IntArray) -> str:
 
 def _check_file(path: Path) -> None:
     """Refuse what is no file, and a model in the place of what it makes."""
+    require_file(path)
     if not path.exists():
         raise GrevyError(
             f"{path} does not exist. Give the folder of a finished run, or an array (T, D) as .npy."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.data.files.formats import READERS, Array, Entries, Entry
+from grevy.data.files.regular import require_file
 from grevy.errors import GrevyError
 
 # Deflate stores at most about 1032 bytes in one: an array that claims more than that, and that
@@ -146,9 +147,7 @@ def _check(path: Path) -> None:
             beside = sorted(each.name for each in path.parent.glob(f"*{path.suffix}"))[:8]
             hint = f" That folder holds {', '.join(beside)}." if beside else ""
             raise GrevyError(f"{path} does not exist.{hint} Check the spelling and the folder.")
-        if not path.is_file():
-            what = "a folder" if path.is_dir() else "no ordinary file"
-            raise GrevyError(f"{path} is {what}; expected a file of arrays.")
+        require_file(path)
         with path.open("rb") as stream:
             empty = not stream.read(1)
     except OSError as error:

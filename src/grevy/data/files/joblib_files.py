@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from grevy.data.files.regular import require_file
 from grevy.errors import GrevyError
 
 _PLAIN_KINDS = "fiubcSU"
@@ -39,6 +40,7 @@ def read_joblib(path: str | Path, *, trust: bool) -> Any:
         If the file asks for anything else, is damaged, or is compressed and not trusted.
     """
     path = Path(path)
+    require_file(path)
     try:
         if trust:
             import joblib
