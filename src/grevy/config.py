@@ -313,8 +313,7 @@ def read_config(path: Path, *, trust: bool = False, imports: Sequence[str] = ())
     ------
     GrevyError
         If the file is missing, unreadable, too large, not YAML, or not a mapping of settings; or it
-        names a
-        module to import that is not in `imports`, and is not trusted.
+        names a module to import that is not in `imports`, and is not trusted.
     """
     settings = _read_mapping(path)
     if not trust:

@@ -98,9 +98,8 @@ def test_files_of_a_run(finished, tmp_path, name, make):
     make(copy / name)
     with pytest.raises(GrevyError, match=f"{name} is {ODD[make]}"):
         read_run(copy)
-    assert archive.verify(copy) == [
-        f"{name}: {'no ordinary file' if make != link_to_a_device else 'outside the folder, not read'}"
-    ]
+    states = {link_to_a_device: "outside the folder, not read"}
+    assert archive.verify(copy) == [f"{name}: {states.get(make, 'no ordinary file')}"]
 
 
 def test_what_is_an_ordinary_file_passes(tmp_path):

@@ -1,23 +1,21 @@
 """Files of arrays, whatever their format: what they hold, and one array of them."""
 
-import math
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from grevy.data.files.formats import READERS, Array, Entries, Entry
+from grevy.data.files.entries import Array, Entries, Entry, refused_kind
+from grevy.data.files.formats import READERS
+from grevy.data.files.limits import Limit
 from grevy.data.files.regular import require_file
 from grevy.errors import GrevyError
 
-# Deflate stores at most about 1032 bytes in one: an array that claims more than that, and that
-# would be large, comes from a damaged header and must not be allocated.
-MOST_DEFLATED = 1100
-SURELY_FITS = 2**30
 
-
-def list_arrays(path: str | Path, *, trust: bool = False) -> dict[str, tuple[tuple[int, ...], str]]:
+def list_arrays(
+    path: str | Path, *, trust: bool = False, max_bytes: int | None = None
+) -> dict[str, tuple[tuple[int, ...], str]]:
     """Tell which arrays a file holds.
 
     Parameters
@@ -26,6 +24,9 @@ def list_arrays(path: str | Path, *, trust: bool = False) -> dict[str, tuple[tup
         A `.npy`, `.npz`, `.mat`, `.h5`, `.hdf5`, `.csv`, `.tsv`, `.parquet` or `.jl` file.
     trust : bool
         Read Python objects too (pickles, joblib files), which runs code that the file holds.
+    max_bytes : int, optional
+        The most memory that the file may unpack to. By default 1 GiB or 100 times its own size,
+        whichever is more, as long as so much is free.
 
     Returns
     -------
@@ -36,12 +37,16 @@ def list_arrays(path: str | Path, *, trust: bool = False) -> dict[str, tuple[tup
     Raises
     ------
     GrevyError
-        If the file is missing, empty, unreadable, damaged, of another kind, or needs trust.
+        If the file is missing, empty, unreadable, damaged, of another kind, too large, or needs
+        trust.
     """
-    return {key: (entry.shape, entry.dtype) for key, entry in _entries(path, trust).items()}
+    entries = open_arrays(path, trust=trust, max_bytes=max_bytes)
+    return {key: (entry.shape, entry.dtype) for key, entry in entries.items()}
 
 
-def read_array(path: str | Path, key: str, *, trust: bool = False) -> Array:
+def read_array(
+    path: str | Path, key: str, *, trust: bool = False, max_bytes: int | None = None
+) -> Array:
     """Read one array of a file.
 
     Parameters
@@ -53,6 +58,8 @@ def read_array(path: str | Path, key: str, *, trust: bool = False) -> Array:
         `unit_*` joins all columns that match into one (T, N) array, in the file's order.
     trust : bool
         Read Python objects too, which runs code that the file holds.
+    max_bytes : int, optional
+        As for `list_arrays`.
 
     Returns
     -------
@@ -64,19 +71,21 @@ def read_array(path: str | Path, key: str, *, trust: bool = False) -> Array:
     GrevyError
         As for `list_arrays`, and if there is no such key: the message lists those there are.
     """
-    return read_selection(path, _entries(path, trust), key)
-
-
-def open_arrays(path: str | Path, *, trust: bool = False) -> Entries:
-    """Return every array of a file as an `Entry` that is read on demand; see `list_arrays`."""
-    return _entries(path, trust)
+    entries = open_arrays(path, trust=trust, max_bytes=max_bytes)
+    return read_selection(path, entries, key, max_bytes=max_bytes)
 
 
 def read_selection(
-    path: str | Path, entries: Entries, key: str, exclude: frozenset[str] = frozenset()
+    path: str | Path,
+    entries: Entries,
+    key: str,
+    exclude: frozenset[str] = frozenset(),
+    max_bytes: int | None = None,
 ) -> Array:
     """Read the array `key`, or join the columns that the pattern `key` matches."""
     chosen = matching(path, entries, key, exclude)
+    what = f"the array {key!r}" if len(chosen) == 1 else f"the {len(chosen)} arrays {key!r}"
+    Limit(Path(path), max_bytes).check(sum(entries[name].unpacked for name in chosen), what)
     arrays = [_read(Path(path), name, entries[name]) for name in chosen]
     if len(arrays) == 1 and chosen[0] == dotted(key):
         return arrays[0]
@@ -123,7 +132,8 @@ def _shape(entry: Entry) -> str:
     return "x".join(map(str, entry.shape)) or "scalar"
 
 
-def _entries(path: str | Path, trust: bool) -> Entries:
+def open_arrays(path: str | Path, *, trust: bool = False, max_bytes: int | None = None) -> Entries:
+    """Return every array of a file as an `Entry` that is read on demand; see `list_arrays`."""
     path = Path(path)
     suffix = path.suffix.lower()
     _check(path)
@@ -133,7 +143,7 @@ def _entries(path: str | Path, trust: bool) -> Entries:
             f"{', '.join(READERS)}."
         )
     try:
-        return READERS[suffix](path, trust)
+        return READERS[suffix](path, trust, Limit(path, max_bytes))
     except GrevyError:
         raise
     except Exception as error:  # arbitrary bytes make the formats' readers raise almost anything
@@ -160,28 +170,14 @@ def _check(path: Path) -> None:
 
 def _read(path: Path, key: str, entry: Entry) -> Array:
     try:
-        if entry.stored:
-            _check_size(path, key, entry)
         array = entry.read()
     except GrevyError:
         raise
     except Exception as error:  # as above: the bytes behind a sound header may be damaged too
         raise _damaged(path, error) from error
     if array.dtype.kind not in "fiubcU":
-        raise GrevyError(
-            f"{path}: the array {key!r} has dtype {array.dtype}; expected numbers, booleans or "
-            f"strings."
-        )
+        raise refused_kind(path, key, array.dtype)
     return array
-
-
-def _check_size(path: Path, key: str, entry: Entry) -> None:
-    claimed = math.prod(entry.shape)
-    if claimed > MOST_DEFLATED * path.stat().st_size + SURELY_FITS:
-        raise GrevyError(
-            f"{path}: the array {key!r} claims shape {entry.shape}, far more than the file can "
-            f"hold. It is damaged; copy or make it again."
-        )
 
 
 def _damaged(path: Path, error: Any) -> GrevyError:

@@ -7,6 +7,7 @@ than by the one that the file names, so nothing in the file decides what is call
 """
 
 import io
+import math
 import os
 import pickle
 from collections import OrderedDict
@@ -47,7 +48,7 @@ def read_joblib(path: str | Path, *, trust: bool) -> Any:
 
             return joblib.load(path)
         with path.open("rb") as stream:
-            return _plain(_Unpickler(stream).load())
+            return _plain(_Unpickler(stream).load(), {})
     except _RefusedError as error:
         raise GrevyError(
             f"{path} holds {error}, which could run code when it is loaded; only plain containers, "
@@ -136,6 +137,8 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
 
     # The public name of the untyped storage warns that typed ones are going to be removed.
     flat = torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)
+    if math.prod(size) > len(flat):  # strides of 0 would repeat a number without end
+        raise ValueError(f"a tensor of shape {tuple(size)} of {len(flat)} numbers")
     # as_strided checks its bounds, which torch's own rebuilding of a tensor does not.
     return flat.as_strided(tuple(size), tuple(stride), offset).numpy().copy()
 
@@ -191,12 +194,19 @@ class _Unpickler(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _plain(value: Any) -> Any:
-    """Replace stand-ins by their arrays, all the way down."""
+def _plain(value: Any, seen: dict[int, Any]) -> Any:
+    """Replace stand-ins by their arrays, all the way down; what comes twice is made once."""
+    if id(value) not in seen:
+        # The value is kept beside what is made of it, so that no other takes its identity.
+        seen[id(value)] = value, _remade(value, seen)
+    return seen[id(value)][1]
+
+
+def _remade(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, seen) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(item) for item in value)
+        return type(value)(_plain(item, seen) for item in value)
     if isinstance(value, _Array):
         return value.value
     if value is None or isinstance(value, _PLAIN_TYPES):

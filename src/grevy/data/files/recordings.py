@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
 
 from grevy.data.files.arrays import describe, dotted, matching, open_arrays, read_selection
-from grevy.data.files.formats import SINGLE, Array, Entries
+from grevy.data.files.entries import SINGLE, Array, Entries
 from grevy.data.labels import TAU, Kind, Label, make_label
 from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError
@@ -28,6 +29,7 @@ def read_recording(
     segments: str | None = None,
     sampling_rate: float | None = None,
     trust: bool = False,
+    max_bytes: int | None = None,
 ) -> Recording:
     """Read a recording from one file.
 
@@ -52,6 +54,8 @@ def read_recording(
         In Hz.
     trust : bool
         Read Python objects too, which runs code that the file holds.
+    max_bytes : int, optional
+        The most memory that the file may unpack to; as for `list_arrays`.
 
     Raises
     ------
@@ -59,22 +63,23 @@ def read_recording(
         If the file cannot be read, a key or kind is wrong, or the arrays do not fit together.
     """
     path = Path(path)
-    entries = open_arrays(path, trust=trust)
+    entries = open_arrays(path, trust=trust, max_bytes=max_bytes)
     specs = [_parse(spec, entries) for spec in labels]
     if period is not None and not any(kind == "circular" for _, kind in specs):
         raise GrevyError(
             f"period {period:g} was given, but no label is circular. Ask for one with "
             f"KEY:circular, or drop the period."
         )
+    read = partial(read_selection, path, entries, max_bytes=max_bytes)
     keys = [key for key, _ in specs] + ([segments] if segments else [])
     taken = frozenset(name for key in keys for name in matching(path, entries, key))
     name = neural if neural is not None else _only_candidate(path, entries, taken)
-    activity = read_selection(path, entries, name, exclude=taken)
-    made = [_label(path, entries, key, kind, period, activity) for key, kind in specs]
+    activity = read_selection(path, entries, name, taken, max_bytes)
+    made = [_label(path, key, _upright(read(key)), kind, period, activity) for key, kind in specs]
     return make_recording(
         activity,
         made,
-        segments=None if segments is None else _runs(read_selection(path, entries, segments)),
+        segments=None if segments is None else _runs(read(segments)),
         sampling_rate=sampling_rate,
         source=str(path),
     )
@@ -115,13 +120,12 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
 
 def _label(
     path: Path,
-    entries: Entries,
     key: str,
+    values: Array,
     kind: Kind | None,
     period: float | None,
     activity: Array,
 ) -> Label:
-    values = _upright(read_selection(path, entries, key))
     length = len(activity)
     if len(values) != length and activity.ndim == 2 and activity.shape[1] == len(values):
         raise GrevyError(

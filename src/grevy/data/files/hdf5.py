@@ -1,0 +1,186 @@
+"""HDF5 files, MATLAB's of version 7.3 among them: what they hold, each array read on demand."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grevy.data.files.cells import single, stacked
+from grevy.data.files.chunks import check_chunks
+from grevy.data.files.entries import (
+    DEEPEST,
+    Array,
+    Entries,
+    Entry,
+    as_text,
+    held,
+    refused_kind,
+)
+from grevy.data.files.limits import SURELY_FITS, Limit
+
+# Every object takes some bytes of its own in a file; where links and references lead to the same
+# ones over and over, far more are met than the file can hold.
+SURELY_FEW, BYTES_EACH = 2_000, 16
+# What Python takes for a reference or a text, beside its letters.
+OBJECT_BYTES = 100
+
+
+def read_hdf5(path: Path, trust: bool, limit: Limit) -> Entries:  # noqa: ARG001
+    """Read an HDF5 file; arrays that MATLAB wrote are turned back as MATLAB has them."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return dict(_Walk(path, limit).through("", file, frozenset()))
+
+
+@dataclass
+class _Walk:
+    """A way through a file: what it has met so far, and how much it has read."""
+
+    path: Path
+    limit: Limit
+    met: int = 0
+    spent: int = 0
+
+    def through(self, key: str, item: Any, above: frozenset[int]) -> Iterator[tuple[str, Entry]]:
+        """Walk through groups, structs and cells; `above` holds the addresses passed on the way."""
+        import h5py
+
+        self.met += 1
+        if self.met > max(SURELY_FEW, self.limit.size // BYTES_EACH):
+            raise ValueError("its links and references lead to the same objects over and over")
+        address = h5py.h5o.get_info(item.id).addr
+        if address in above or len(above) > DEEPEST:
+            return
+        above = above | {address}
+        if isinstance(item, h5py.Group):
+            for name in item:
+                is_hard = isinstance(item.get(name, getlink=True), h5py.HardLink)
+                if is_hard and not name.startswith("#"):
+                    yield from self.through(f"{key}.{name}" if key else name, item[name], above)
+        elif isinstance(item, h5py.Dataset) and item.shape is not None:
+            if h5py.check_ref_dtype(item.dtype) is not None:
+                yield from self._references(key, item, above)
+            elif _matlab_class(item) == b"char" or _is_empty(item):
+                self._spend(_unpacked(item), key)
+                yield key, held(_from_hdf5(item, self.limit), self.limit)
+            else:
+                shape = item.shape[::-1] if _matlab_class(item) else item.shape
+                dtype = "bool" if _matlab_class(item) == b"logical" else str(item.dtype)
+                read = _reader(self.path, item.name, self.limit)
+                yield key, Entry(shape, dtype, read, _unpacked(item))
+
+    def _references(
+        self, key: str, item: Any, above: frozenset[int]
+    ) -> Iterator[tuple[str, Entry]]:
+        """Follow a MATLAB cell, or one field of an array of structs."""
+        if not (_matlab_class(item) or _matlab_class(item.parent)):
+            return
+        self._spend(_unpacked(item), key)
+        references = np.asarray(_checked(item, self.limit)[()]).T.ravel()
+        targets = [item.file[reference] for reference in references if reference]
+        inner = [
+            list(self.through(f"{key}.{index}" if len(targets) > 1 else key, target, above))
+            for index, target in enumerate(targets)
+        ]
+        if all(len(found) == 1 for found in inner):
+            entries = [found[0][1] for found in inner]
+            for entry in entries:
+                self._spend(entry.unpacked, key)
+            whole = stacked([single(each.read()) for each in entries], item.shape[::-1], self.limit)
+            if whole is not None:
+                yield key, held(whole, self.limit)
+                return
+        for found in inner:
+            yield from found
+
+    def _spend(self, size: int, key: str) -> None:
+        """Count what must be read at once, to know what there is."""
+        self.spent += size
+        self.limit.check(self.spent, f"what is up to {key!r}")
+
+
+def _attribute(item: Any, name: str, kinds: str) -> Any:
+    """Read a single number or fixed text beside an object; None if there is no such thing."""
+    if name not in item.attrs:
+        return None
+    found = item.attrs.get_id(name)
+    if found.dtype.kind not in kinds or math.prod(found.shape) != 1:
+        return None
+    return np.asarray(item.attrs[name]).reshape(-1)[0]
+
+
+def _matlab_class(item: Any) -> bytes:
+    return bytes(_attribute(item, "MATLAB_class", "S") or b"")
+
+
+def _is_empty(item: Any) -> bool:
+    return bool(_attribute(item, "MATLAB_empty", "iub"))
+
+
+def _unpacked(item: Any) -> int:
+    """Return the memory that a data set takes, whole chunks where it lies in chunks."""
+    sides = item.chunks or (1,) * item.ndim
+    whole = (-(-length // side) * side for length, side in zip(item.shape, sides, strict=True))
+    each = item.dtype.itemsize if item.dtype.kind != "O" else OBJECT_BYTES
+    return math.prod(whole) * each if item.size else 0
+
+
+def _reader(path: Path, name: str, limit: Limit) -> Callable[[], Array]:
+    def read() -> Array:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return _from_hdf5(file[name], limit)
+
+    return read
+
+
+def _checked(item: Any, limit: Limit) -> Any:
+    """Return a data set that may be read: within the limit, and in the file itself."""
+    limit.check(_unpacked(item), f"the array {item.name!r}")
+    if item.external or item.is_virtual:
+        raise ValueError(f"{item.name} lies in other files; copy it into this one")
+    check_chunks(item, limit)
+    return item
+
+
+def _from_hdf5(item: Any, limit: Limit) -> Array:
+    """Read a data set; from MATLAB the axes come reversed, logicals and text as integers."""
+    import h5py
+
+    if item.dtype.kind == "V" or (
+        item.dtype.kind == "O" and not h5py.check_string_dtype(item.dtype)
+    ):
+        raise refused_kind(limit.path, item.name, item.dtype)
+    _checked(item, limit)
+    if item.dtype.kind == "O":
+        return as_text(_texts(item, limit), limit)
+    array = np.asarray(item[()])
+    kind = _matlab_class(item)
+    if not kind:
+        return as_text(array, limit)
+    if _is_empty(item):
+        shape = tuple(int(length) for length in array.ravel())
+        if 0 not in shape:
+            raise ValueError(f"an empty array of shape {shape}")
+        return np.empty(shape)
+    if kind == b"char":
+        return np.array(["".join(map(chr, row)) for row in np.atleast_2d(array.T)])
+    return array.T.astype(bool) if kind == b"logical" else array.T
+
+
+def _texts(item: Any, limit: Limit) -> Array:
+    """Read texts a few at a time: each is as long as it likes, and many may be the same one."""
+    if not item.ndim:
+        return np.asarray(item[()], object)
+    rows = max(1, SURELY_FITS // (limit.size * max(math.prod(item.shape[1:]), 1)))
+    parts, read = [np.empty((0, *item.shape[1:]), object)], 0
+    for start in range(0, len(item), rows):
+        parts.append(item[start : start + rows])
+        read += sum(map(len, parts[-1].ravel()))
+        limit.check(read, f"the texts of {item.name!r}")
+    return np.concatenate(parts)
