@@ -19,6 +19,9 @@ from grevy.data import SplitKind, require_file
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.evaluation import FEWEST_NULLS
 
+# A larger file of settings is none, and would be read for minutes.
+CONFIG_BYTES = 2**20
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -344,7 +347,14 @@ def refuse_imports(where: str, settings: Mapping[str, Any], imports: Sequence[st
 def _read_mapping(path: Path) -> dict[str, Any]:
     require_file(path)
     try:
+        if path.stat().st_size > CONFIG_BYTES:
+            raise GrevyError(
+                f"configuration {path} has more than {CONFIG_BYTES} bytes; expected lines such as "
+                f"'max_iterations: 5000'."
+            )
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except GrevyError:
+        raise
     except OSError as error:
         raise GrevyError(
             f"configuration {path} cannot be read: {error.strerror}. Give the path of a YAML file."

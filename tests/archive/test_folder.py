@@ -319,13 +319,33 @@ class TestVerify:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"{", b"[]", b"{}", b'{"files": []}', b"\xff\xfe", b"[" * 10**5, b"null", b"1"],
+        [b"", b"{", b"[]", b'{"format": 1}', b"\xff\xfe", b"[" * 10**5, b"null", b"1"],
         ids=lambda value: repr(value[:8]),
     )
     def test_a_damaged_manifest_is_said_to_be_so(self, copy, content):
         (copy / archive.MANIFEST).write_bytes(content)
-        with pytest.raises(GrevyError, match=r"is damaged\. Restore it"):
+        with pytest.raises(GrevyError, match=r"manifest\.json is damaged \(.*\)\. Restore it"):
             archive.verify(copy)
+
+    @pytest.mark.parametrize(
+        ("number", "message"),
+        [
+            (2, "is of format 2: a newer Grevy made this run"),
+            (None, "has no format number: an unreleased Grevy made this run. Make it again"),
+            (0, "is damaged"),
+            (True, "is damaged"),
+            ("1", "is damaged"),
+        ],
+    )
+    def test_a_folder_of_another_format(self, copy, number, message):
+        manifest = json.loads((copy / archive.MANIFEST).read_text())
+        assert manifest.pop("format") == 1
+        with_number = manifest if number is None else {**manifest, "format": number}
+        (copy / archive.MANIFEST).write_text(json.dumps(with_number))
+        with pytest.raises(GrevyError, match=message):
+            archive.verify(copy)
+        with pytest.raises(GrevyError, match=message):
+            archive.read_run(copy)
 
     def test_a_huge_manifest_is_not_read(self, copy):
         with (copy / archive.MANIFEST).open("wb") as stream:

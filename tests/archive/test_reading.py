@@ -83,18 +83,8 @@ def test_the_same_labels_give_the_same_bytes(tmp_path):
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
-def test_a_run_from_before_labels_were_archived(copy):
-    for name in (archive.LABELS, archive.DECODED):
-        (copy / name).unlink()
-    run = read_run(copy)
-    assert run.labels == ()
-    assert run.decoded == {}
-    assert run.segments.tolist() == [[0, 300]]
-    assert run.sampling_rate is None
-
-
-def test_decoded_values_without_their_labels_are_left_out(copy):
-    (copy / archive.LABELS).unlink()
+def test_a_run_of_which_nothing_was_held_out(copy):
+    (copy / archive.DECODED).unlink()
     assert read_run(copy).decoded == {}
 
 
@@ -105,7 +95,8 @@ def test_a_run_without_labels(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [archive.EMBEDDING, archive.METRICS, archive.HISTORY, archive.CONFIG]
+    "name",
+    [archive.EMBEDDING, archive.LABELS, archive.METRICS, archive.HISTORY, archive.CONFIG],
 )
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()

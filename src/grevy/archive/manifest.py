@@ -4,16 +4,18 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from grevy.archive.folder import CONFIG, DECODED, FOLDERS, LABELS, MANIFEST, REPORT, RunFolder
+from grevy.archive.schema import Manifest, checked
 from grevy.archive.writing import write_bytes
 from grevy.data import Recording, data_checksum
 from grevy.errors import GrevyError, shown_line
 
+# Of the run folder, as it is written here; another number for any other.
+FORMAT = 1
 # A larger one is none of ours, and is not read into memory.
 MANIFEST_BYTES = 2**24
 
@@ -46,6 +48,7 @@ def seal(
     """
     files = {name: file_checksum(folder / name) for name in _own_files(folder)}
     manifest = {
+        "format": FORMAT,
         "run_id": run_id,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": seconds,
@@ -115,7 +118,7 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
     Raises
     ------
     GrevyError
-        If there is none, or it is damaged.
+        If there is none, it is damaged, or of another format than this version writes.
     """
     if not folder.finished:
         raise GrevyError(
@@ -123,12 +126,37 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
             f"was a run's `output_dir`."
         )
     path = folder / MANIFEST
-    with suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
-        if path.stat().st_size <= MANIFEST_BYTES:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(manifest["files"], dict):
-                return dict(manifest)
-    raise GrevyError(f"{path} is damaged. Restore it, or make the run again.")
+    try:
+        if path.stat().st_size > MANIFEST_BYTES:
+            raise ValueError("too large")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        _check_format(path, manifest)
+        return checked(Manifest, manifest)
+    except GrevyError:
+        raise
+    except (ValueError, OSError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise GrevyError(
+            f"{path} is damaged ({reason}). Restore it, or make the run again."
+        ) from error
+
+
+def _check_format(path: Path, manifest: Any) -> None:
+    """Refuse a folder that another version of Grevy wrote in another way."""
+    if not isinstance(manifest, dict):
+        raise ValueError("no JSON object")
+    found = manifest.get("format")
+    if found is None:
+        raise GrevyError(
+            f"{path} has no format number: an unreleased Grevy made this run. Make it again."
+        )
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ValueError("a format number that is none")
+    if found > FORMAT:
+        raise GrevyError(
+            f"{path} is of format {found}: a newer Grevy made this run, and this one knows formats "
+            f"up to {FORMAT}. Update it: pip install --upgrade grevy."
+        )
 
 
 def verify(folder: RunFolder) -> list[str]:

@@ -207,7 +207,11 @@ def generate(
 
 @app.command(cls=Command)
 def verify(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
-    """Check that no file of a finished run has changed."""
+    """Check that no file of a finished run has changed.
+
+    Whoever can write to the folder can replace all of it, manifest included, and no check would
+    tell: keep the manifest's checksum elsewhere if that matters.
+    """
     from grevy.archive import RunFolder, read_manifest
     from grevy.archive import verify as differences
 

@@ -11,7 +11,7 @@ from grevy.data.datasets.listing import grouped_names, matching_names
 from grevy.data.datasets.loading import load, names
 from grevy.data.datasets.modules import import_module
 from grevy.data.datasets.synthetic import NOISES, generate, write_all
-from grevy.data.files.arrays import list_arrays, read_array
+from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_selection
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
@@ -19,7 +19,7 @@ from grevy.data.joining import align_labels, join_recordings, laid_out, restrict
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
 from grevy.data.randomness import seeded
 from grevy.data.recording import Recording, data_checksum, make_recording
-from grevy.data.segments import segments_from_identifiers, steps_inside
+from grevy.data.segments import checked_segments, segments_from_identifiers, steps_inside
 from grevy.data.spikes import bin_spikes
 from grevy.data.splits import (
     MIN_STEPS,
@@ -53,6 +53,7 @@ __all__ = [
     "block_folds",
     "blocked_split",
     "cache_directories",
+    "checked_segments",
     "circular",
     "continuous",
     "cut_folds",
@@ -71,9 +72,11 @@ __all__ = [
     "make_recording",
     "matching_names",
     "names",
+    "open_arrays",
     "random_split",
     "read_array",
     "read_recording",
+    "read_selection",
     "require_file",
     "restricted",
     "seeded",

@@ -64,7 +64,7 @@ def finished_run(config: RunConfig) -> Run | None:
 
 def made_from(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
     """Tell whether recordings are those that a run was made from."""
-    sealed = [each.get("sha256") for each in run.manifest.get("data", [])]
+    sealed = [each["sha256"] for each in run.manifest["data"]]
     return sealed == [data_checksum([recording]) for recording in recordings]
 
 

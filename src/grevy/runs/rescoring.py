@@ -122,13 +122,13 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     asked = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
     chosen = {name: value for name, value in asked.items() if value is not None}
     # Nothing is trained here; nulls that were trained for are kept.
-    settings = make_config({**run.config, "trust": request.trust, "null_retrain": False, **chosen})
-    held_out = {"holdout": request.holdout, "split": request.split}
-    for name, value in held_out.items():
-        if value is not None and value != run.config.get(name, "blocks"):
+    kept = {**run.config, "trust": request.trust, "null_retrain": False}
+    own, settings = make_config(kept), make_config({**kept, **chosen})
+    for name in ("holdout", "split"):
+        if getattr(settings, name) != getattr(own, name):
             raise GrevyError(
-                f"`{name}={value}`: the encoder of this run was trained with "
-                f"{run.config.get(name, 'blocks')}; other steps would test on what it has seen. "
+                f"`{name}={chosen[name]}`: the encoder of this run was trained with "
+                f"{getattr(own, name)}; other steps would test on what it has seen. "
                 f"Leave it out, or make another run."
             )
     for module in (*request.imports, *settings.imports):  # the model may be one that they register
@@ -190,7 +190,7 @@ def _has_umap(asked: bool) -> bool:
 
 def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
     """Part the segments of a run by its recordings, which lie end to end."""
-    lengths = [int(each["time_steps"]) for each in run.manifest.get("data", [])]
+    lengths = [each["time_steps"] for each in run.manifest["data"]]
     owner = np.searchsorted(np.cumsum(lengths[:-1]), run.segments[:, 0], side="right")
     return [run.segments[owner == number] for number in range(max(len(lengths), 1))]
 

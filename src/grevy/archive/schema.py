@@ -1,0 +1,172 @@
+"""What the JSON files of a run folder hold, checked where they are read.
+
+A run folder may come from anybody. What a page or a comparison takes from these files must be there
+and be of the kind that it takes for granted; what else they hold passes.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from grevy.config import RunConfig
+
+
+class _Open(BaseModel):
+    """Of the right kinds, with room for more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Data(_Open):
+    source: str
+    time_steps: int = Field(ge=1)
+    neurons: int = Field(ge=1)
+    sha256: str
+
+
+class Manifest(_Open):
+    """``manifest.json``."""
+
+    run_id: str
+    finished: str
+    seconds: float | None
+    files: dict[str, Any]  # `verify` says which of them are not as they were
+    data: list[_Data]  # empty for a run of arrays that nobody named
+    versions: dict[str, str] = {}
+    platform: dict[str, str] = {}
+
+
+class _Scores(_Open):
+    train_r2: float = 0.0
+    test_r2: float = 0.0
+    variance_weighted_r2: float = 0.0
+    per_dimension_test_r2: list[float] = []
+    mean_absolute_error: float = 0.0
+    median_absolute_error: float = 0.0
+    train_mean_error: float = 0.0
+    mean_error: float = 0.0
+    median_error: float = 0.0
+    correlation: float = 0.0
+    train_accuracy: float = 0.0
+    accuracy: float = 0.0
+    balanced_accuracy: float = 0.0
+    f1: float = 0.0
+    chance: float = 0.0
+    balanced_chance: float = 0.0
+    decoder: str = ""
+    intervals: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
+
+
+class _Null(_Open):
+    statistic: str
+    observed: float
+    values: list[float]
+    p: float
+    n: int
+    how: str
+    retrained: bool = False
+    trained_on_label: bool = False
+    note: str = ""
+
+
+class _Label(_Open):
+    kind: Literal["continuous", "circular", "discrete"]
+    random: _Scores
+    blocked: dict[str, _Scores] = {}
+    null: _Null | None = None
+
+
+class _Folds(_Open):
+    score: str
+    values: list[float] = Field(min_length=1)
+    mean: float
+    pooled: _Scores
+
+
+class _Consistency(_Open):
+    names: list[str]
+    r2: list[list[float]]
+    mean: float
+    chance: float | None = None
+
+    @field_validator("r2")
+    @classmethod
+    def _is_square(cls, value: list[list[float]]) -> list[list[float]]:
+        if any(len(row) != len(value) for row in value):
+            raise ValueError("rows of different lengths")
+        return value
+
+
+class _HeldOut(_Open):
+    split: Literal["blocks", "segments"] = "blocks"
+    train_steps: int = Field(ge=0)
+    test_steps: int = Field(ge=0)
+    test_segments: int = Field(0, ge=0)
+
+
+class Metrics(_Open):
+    """``logs/metrics.json``."""
+
+    goodness_of_fit_bits: float = 0.0
+    goodness_of_fit_error: float = 0.0
+    goodness_of_fit_heldout_bits: float = 0.0
+    goodness_of_fit_heldout_error: float = 0.0
+    chance_nats: float = 0.0
+    latent_r2: float = 0.0
+    train_r2: float = 0.0
+    test_r2: float = 0.0
+    prediction_r2: float = 0.0
+    note: str = ""
+    scores: dict[str, _Label] = {}
+    leaky: dict[str, bool] = {}
+    folds: dict[str, _Folds] = {}
+    consistency: _Consistency | None = None
+    holdout: _HeldOut | None = None
+
+
+def checked(schema: type[BaseModel], found: Any) -> dict[str, Any]:
+    """Return what a file holds as it is, once it is of the right kinds.
+
+    Raises
+    ------
+    ValueError
+        Naming the first thing that is not.
+    """
+    try:
+        schema.model_validate(found)
+    except ValidationError as error:
+        raise ValueError(_first(error)) from error
+    return dict(found)
+
+
+def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as they are, once those that are known are of the right kinds.
+
+    A script of the user's may have settings of its own; plain values, or lists of these, will do.
+
+    Raises
+    ------
+    ValueError
+        Naming the first setting that is not.
+    """
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise ValueError(f"a setting of the name {name!r}")
+        each = value if isinstance(value, list) else [value]
+        if any(isinstance(part, list | dict | set | tuple) for part in each):
+            raise ValueError(f"{name}: not a plain value")
+        field = RunConfig.model_fields.get(name)
+        if field is None:
+            continue
+        several = name in ("time_offsets", "label", "imports")  # where one may stand for a list
+        try:
+            whole: Any = Annotated[field.annotation, field]
+            TypeAdapter(whole).validate_python(each if several else value)
+        except ValidationError as error:
+            raise ValueError(f"{name}: {_first(error)}") from error
+    return found
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
