@@ -129,7 +129,7 @@ def use(copy, evaluated):
             request = EvaluationRequest(
                 copy.root, None, None, (), None, False, None, None, 0, 0, False, 0
             )
-            attempt(lambda: evaluate_target(request, lambda _message: None))
+            attempt(lambda: evaluate_target(request))
     return said
 
 

@@ -56,7 +56,7 @@ odd = pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
 
 def evaluated(target, data=None):
     return evaluate_target(
-        EvaluationRequest(target, data, None, (), None, False, None, None, 0, 0, False, 0), print
+        EvaluationRequest(target, data, None, (), None, False, None, None, 0, 0, False, 0)
     )
 
 

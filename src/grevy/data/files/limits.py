@@ -60,12 +60,12 @@ class Limit:
             raise GrevyError(
                 f"{self.path}: {what} would take {said(needed)} of memory, and {why}. The file may "
                 f"be damaged, or made to harm. If you trust whoever made it, allow as much with "
-                f"--max-bytes {needed} (max_bytes={needed})."
+                f"`max_bytes={needed}`."
             )
 
     def _most(self) -> tuple[int, str]:
         if self.max_bytes is not None:
-            return self.max_bytes, f"--max-bytes allows {said(self.max_bytes)}"
+            return self.max_bytes, f"`max_bytes` allows {said(self.max_bytes)}"
         packed = max(SURELY_FITS, USUALLY_PACKED * self.size)
         free = max(SURELY_FITS, free_memory())
         if free < packed:
