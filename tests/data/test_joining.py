@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grevy.data.joining import align_labels
+from grevy.data.joining import align_labels, end_to_end
 from grevy.data.labels import circular, continuous, discrete
 from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
@@ -29,3 +29,9 @@ def test_recordings_must_share_their_labels(one, other, words):
         align_labels([labelled(12, *one), labelled(12, *other)])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_where_recordings_start():
+    assert end_to_end([3, 4, 5]).tolist() == [0, 3, 7, 12]
+    assert end_to_end(map(len, ["abc"])).tolist() == [0, 3]
+    assert end_to_end([]).tolist() == [0]

@@ -33,7 +33,7 @@ from grevy.data import (
     FloatArray,
     IntArray,
     Label,
-    checked_segments,
+    checked_runs,
     open_arrays,
     read_array,
     read_selection,
@@ -177,7 +177,7 @@ def _read_labels(path: Path, length: int) -> tuple[tuple[Label, ...], IntArray, 
     with _whole(path):
         about, arrays = _read_arrays(path)
         problems = Problems("segments")
-        segments = checked_segments(arrays["segments"], length, problems)
+        segments = checked_runs(arrays["segments"], length, problems)
         problems.raise_if_any()
         labels = tuple(
             Label(

@@ -15,11 +15,11 @@ from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_s
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
-from grevy.data.joining import align_labels, join_recordings, laid_out, restricted
+from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
 from grevy.data.randomness import seeded
 from grevy.data.recording import Recording, data_checksum, make_recording
-from grevy.data.segments import checked_segments, segments_from_identifiers, steps_inside
+from grevy.data.segments import checked_runs, segments_from_identifiers, steps_inside
 from grevy.data.spikes import bin_spikes
 from grevy.data.splits import (
     MIN_STEPS,
@@ -53,13 +53,14 @@ __all__ = [
     "block_folds",
     "blocked_split",
     "cache_directories",
-    "checked_segments",
+    "checked_runs",
     "circular",
     "continuous",
     "cut_folds",
     "cut_validation",
     "data_checksum",
     "discrete",
+    "end_to_end",
     "generate",
     "grouped_names",
     "hold_out",

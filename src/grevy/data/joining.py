@@ -1,6 +1,6 @@
 """Several recordings on one time axis: their labels aligned, laid end to end, restricted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,25 +64,39 @@ def _share_classes(labels: Sequence[Label]) -> list[Label]:
     ]
 
 
+def end_to_end(lengths: Iterable[int]) -> IntArray:
+    """Return where recordings start on the common time axis, on which they lie end to end.
+
+    Parameters
+    ----------
+    lengths : iterable of int
+        T of each of R recordings.
+
+    Returns
+    -------
+    ndarray of shape (R + 1,), int64
+        The last one is where all of them end.
+    """
+    return np.cumsum([0, *lengths], dtype=np.int64)
+
+
 def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
     """Return each recording's segments on the time axis on which recordings lie end to end."""
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
-    return [each.segments + start for each, start in zip(recordings, starts, strict=False)]
+    starts = end_to_end(map(len, recordings))[:-1]
+    return [each.segments + start for each, start in zip(recordings, starts, strict=True)]
 
 
 def join_recordings(recordings: Sequence[Recording]) -> Recording:
     """Lay recordings end to end for evaluation; the neural data of several is left out."""
     if len(recordings) == 1:
         return recordings[0]
-    pass
-
     aligned = align_labels(recordings)
     labels = [
         replace(column[0], values=np.concatenate([label.values for label in column]))
         for column in zip(*(recording.labels for recording in aligned), strict=True)
     ]
     return Recording(
-        neural=np.zeros((sum(len(recording) for recording in recordings), 0), np.float32),
+        neural=np.zeros((int(end_to_end(map(len, recordings))[-1]), 0), np.float32),
         labels=tuple(labels),
         segments=np.concatenate(laid_out(recordings)),
         sampling_rate=recordings[0].sampling_rate,
@@ -104,10 +118,9 @@ def restricted(recordings: Sequence[Recording], steps: IntArray) -> tuple[Record
     GrevyError
         If a recording has none of the steps.
     """
-    kept, start = [], 0
-    for recording in recordings:
+    kept = []
+    for recording, start in zip(recordings, end_to_end(map(len, recordings))[:-1], strict=True):
         own = steps[(steps >= start) & (steps < start + len(recording))]
         runs = training_segments(recording.segments, own - start)
         kept.append(replace(recording, segments=runs))
-        start += len(recording)
     return tuple(kept)

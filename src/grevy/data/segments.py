@@ -46,12 +46,17 @@ def checked_segments(values: npt.ArrayLike | None, length: int, problems: Proble
             )
             return whole
         return segments_from_identifiers(array.reshape(-1))
+    return checked_runs(array, length, problems)
+
+
+def checked_runs(array: Array, length: int, problems: Problems) -> IntArray:
+    """Return (S, 2) runs [start, stop) as int64; `problems` gathers what is wrong with them."""
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or array.dtype.kind not in "iu":
         problems.add(
             f"segments of shape {array.shape} and dtype {array.dtype}; expected integer runs "
-            f"[start, stop) of shape (S, 2), or one identifier for each time step."
+            f"[start, stop) of shape (S, 2), or for a recording one identifier for each time step."
         )
-        return whole
+        return np.array([[0, length]], dtype=np.int64)
     runs = array.astype(np.int64)
     starts, stops = runs[:, 0], runs[:, 1]
     if (starts < 0).any() or (stops > length).any() or (starts >= stops).any():

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
-from grevy.data import Recording
+from grevy.data import Recording, end_to_end
 from grevy.engine import (
     Encoder,
     Training,
@@ -49,7 +48,7 @@ def make_training(
         models,
         networks,
         tuple(on_device(recording.neural, state.device, dtype) for recording in recordings),
-        np.cumsum([0, *(len(recording) for recording in recordings)]),
+        end_to_end(map(len, recordings)),
         left,
         right,
         layouts,

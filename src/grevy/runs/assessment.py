@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grevy.config import RunConfig
-from grevy.data import Array, Label, Recording, Split, join_recordings
+from grevy.data import Array, Label, Recording, Split, end_to_end, join_recordings
 from grevy.errors import GrevyError
 from grevy.evaluation import (
     Evaluation,
@@ -123,7 +123,7 @@ def _trainer_on_moved_labels(
     from grevy.data import align_labels
 
     aligned = align_labels(recordings)
-    starts = np.cumsum([0, *(len(recording) for recording in recordings)])
+    starts = end_to_end(map(len, recordings))
 
     def retrain(moved: Label) -> Array:
         place = [label.name for label in aligned[0].labels].index(moved.name)

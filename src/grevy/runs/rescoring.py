@@ -14,6 +14,7 @@ from grevy.data import (
     IntArray,
     Recording,
     Split,
+    end_to_end,
     hold_out,
     import_module,
     join_recordings,
@@ -191,7 +192,7 @@ def _has_umap(asked: bool) -> bool:
 def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
     """Part the segments of a run by its recordings, which lie end to end."""
     lengths = [each["time_steps"] for each in run.manifest["data"]]
-    owner = np.searchsorted(np.cumsum(lengths[:-1]), run.segments[:, 0], side="right")
+    owner = np.searchsorted(end_to_end(lengths)[1:-1], run.segments[:, 0], side="right")
     return [run.segments[owner == number] for number in range(max(len(lengths), 1))]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.data import Array, FloatArray, IntArray, Recording
+from grevy.data import Array, FloatArray, IntArray, Recording, end_to_end, laid_out
 from grevy.engine.kernels.points import Points
 from grevy.engine.sampling.neighbours import NeighbourIndex, build_index
 from grevy.engine.sampling.plan import Grouped, Runs, Sampler, SamplingPlan
@@ -30,11 +30,9 @@ def make_sampler(
     GrevyError
         If no window fits in any segment of a recording, or no pair in time exists.
     """
-    starts = np.cumsum([0, *map(len, recordings)])
+    starts = end_to_end(map(len, recordings))
     length = int(starts[-1])
-    runs = [
-        recording.segments + start for recording, start in zip(recordings, starts[:-1], strict=True)
-    ]
+    runs = laid_out(recordings)
     fitting = [fitting_positions(run, left, right, _small(length)) for run in runs]
     for number, (positions, run) in enumerate(zip(fitting, runs, strict=True)):
         if not len(positions):

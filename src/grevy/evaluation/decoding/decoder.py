@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from grevy.data import Array, IntArray, Label, Split, blocked_split, make_label
-from grevy.errors import GrevyError, unknown
+from grevy.data import Array, IntArray, Label, Split, blocked_split, checked_runs, make_label
+from grevy.errors import GrevyError, Problems, unknown
 from grevy.evaluation.checks import check_magnitude, check_rows, checked_embedding
 from grevy.evaluation.decoding.families import Family, Logistic, NearestNeighbours, Ridge
 from grevy.evaluation.decoding.knn import Metric, prepare_neighbours
@@ -312,17 +312,7 @@ def checked_label(label: Label | npt.ArrayLike, length: int) -> Label:
 def _checked_segments(segments: npt.ArrayLike | None, length: int) -> IntArray:
     if segments is None:
         return np.array([[0, length]], dtype=np.int64)
-    runs = np.asarray(segments)
-    if runs.ndim != 2 or runs.shape[1] != 2 or not len(runs) or runs.dtype.kind not in "iu":
-        raise GrevyError(
-            f"segments of shape {runs.shape} and dtype {runs.dtype}; expected integer runs "
-            f"[start, stop) of shape (S, 2)."
-        )
-    runs = runs.astype(np.int64)
-    starts, stops = runs[:, 0], runs[:, 1]
-    wrong = (starts >= stops).any() or (starts[1:] < stops[:-1]).any()
-    if wrong or starts[0] < 0 or stops[-1] > length:
-        raise GrevyError(
-            f"segments must satisfy 0 <= start < stop <= {length}, be sorted and not overlap."
-        )
+    problems = Problems("decoding")
+    runs = checked_runs(np.asarray(segments), length, problems)
+    problems.raise_if_any()
     return runs
