@@ -13,7 +13,7 @@ from grevy import archive
 from grevy.archive.folder import RunFolder
 from grevy.archive.reading import read_run
 from grevy.archive.writing import write_decoded, write_labels
-from grevy.data.labels import continuous, discrete
+from grevy.data.labels import continuous, discrete, make_label
 from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
 from grevy.evaluation.scoring import Decoded
@@ -75,6 +75,13 @@ def test_any_name_and_any_classes(copy, name, values):
     assert run.segments.tolist() == [[0, 300]]
     assert run.sampling_rate is None
     assert run.decoded[name].steps.tolist() == [2]
+
+
+def test_the_unit_of_a_label_comes_back(copy):
+    labels = [make_label("x", np.arange(300.0), unit="mm"), continuous(np.arange(300.0), "y")]
+    write_labels(copy, make_recording(np.eye(300), labels))
+    (copy / archive.DECODED).unlink()
+    assert [label.unit for label in read_run(copy).labels] == ["mm", ""]
 
 
 def test_the_same_labels_give_the_same_bytes(tmp_path):
@@ -163,6 +170,7 @@ def rewritten(path, **changes):
         {"values_2": np.full(300, 0.5)},
         {"segments": np.zeros(3)},
         {"about": lambda about: about["labels"][0].update(kind="other")},
+        {"about": lambda about: about["labels"][0].update(unit=3)},
         {"about": lambda about: about["labels"][1].update(period=0)},
         {"about": lambda about: about["labels"][1].update(period="x")},
         {"about": lambda about: about["labels"][2].update(classes=["a"])},

@@ -568,3 +568,104 @@ def test_real_recording():
 def test_real_structs():
     found = list_arrays(DATA / "bci-8dir" / "exampleData.mat")
     assert any(key.startswith("beforeLearning.clouds.spikes") for key in found)
+
+
+def test_time_last_throughout(tmp_path):
+    path = save(tmp_path / "a.npz", spikes=SPIKES.T, position=POSITION.T, angle=ANGLE[None])
+    labels = ["position", "angle:circular"]
+    both = r"both look transposed, \(N, T\) and \(L, T\)\. Give `transpose=True`"
+    with pytest.raises(GrevyError, match=both):
+        read_recording(path, neural="spikes", labels=["position"])
+    with pytest.raises(GrevyError, match=r"neural data looks transposed.* Give `transpose=True`"):
+        read_recording(path, neural="spikes", labels=["angle"])
+    recording = read_recording(path, neural="spikes", labels=labels, period=360, transpose=True)
+    np.testing.assert_array_equal(recording.neural, SPIKES)
+    np.testing.assert_array_equal(recording.labels[0].values, POSITION)
+    np.testing.assert_allclose(recording.labels[1].unit_values, ANGLE)
+    assert recording.neural.flags.c_contiguous
+
+
+def test_columns_of_a_pattern_are_not_turned(tmp_path):
+    path = write_good(tmp_path, ".csv")
+    recording = read_recording(path, neural="unit_*", labels=["x"], transpose=True)
+    np.testing.assert_array_equal(recording.neural, SPIKES)
+
+
+TURNING = np.arange(200) * 0.2
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.mod(TURNING, 2 * np.pi), True),
+        (np.mod(TURNING, 2 * np.pi) - np.pi, True),
+        (np.mod(-TURNING, 2 * np.pi).astype(np.float32), True),
+        (np.round(np.mod(TURNING, 2 * np.pi), 4), True),
+        (np.sin(TURNING) * 3.1, False),  # no jumps
+        (TURNING / 40 * 2 * np.pi, False),  # one turn, once
+        (np.random.default_rng(0).uniform(0, 2 * np.pi, 200), False),  # jumps all the time
+        (np.mod(TURNING, 5.0), False),
+        (np.mod(TURNING, 2 * np.pi) * 2, False),
+        (np.stack([np.mod(TURNING, 2 * np.pi)] * 2, axis=1), False),
+    ],
+)
+def test_angles_in_radians_are_noticed(tmp_path, caplog, values, said):
+    path = save(tmp_path / "a.npz", spikes=np.ones((200, 3)), a=values)
+    read_recording(path, neural="spikes", labels=["a"])
+    assert ("look like angles in radians; give a:circular" in caplog.text) == said
+    caplog.clear()
+    read_recording(path, neural="spikes", labels=["a:continuous"])
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "kind", "unit"),
+    [
+        ("x:continuous:m", "x", "continuous", "m"),
+        ("x:circular:mm/s", "x", "circular", "mm/s"),
+        ("x:continuous", "x", "continuous", ""),
+        ("x", "x", "continuous", ""),
+        ("a:b:continuous:cm", "a:b", "continuous", "cm"),
+    ],
+)
+def test_units_of_labels(tmp_path, spec, name, kind, unit):
+    path = save(tmp_path / "a.npz", spikes=SPIKES, x=ANGLE, **{"a:b": ANGLE})
+    (label,) = read_recording(path, neural="spikes", labels=[spec]).labels
+    assert (label.name, label.kind, label.unit) == (name, kind, unit)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("trial:discrete:m", "a discrete label has no unit, and 'm' was given"),
+        ("angle:circluar:deg", "unknown kind 'circluar'. Did you mean 'angle:circular:deg'"),
+    ],
+)
+def test_units_that_do_not_fit(tmp_path, spec, message):
+    path = save(tmp_path / "a.npz", spikes=SPIKES, angle=ANGLE, trial=TRIAL)
+    with pytest.raises(GrevyError, match=message):
+        read_recording(path, neural="spikes", labels=[spec])
+
+
+def test_labels_in_a_second_file(tmp_path):
+    np.save(tmp_path / "spikes.npy", SPIKES)
+    pd.DataFrame({"angle": ANGLE, "trial": TRIAL}).to_csv(tmp_path / "l.csv", index=False)
+    recording = read_recording(
+        tmp_path / "spikes.npy", labels=["angle"], segments="trial", label_data=tmp_path / "l.csv"
+    )
+    np.testing.assert_allclose(recording.labels[0].values[:, 0], ANGLE)
+    assert len(recording.segments) == 4
+    assert recording.source == f"{tmp_path / 'spikes.npy'}, labels from {tmp_path / 'l.csv'}"
+    save(tmp_path / "short.npz", angle=ANGLE[:7], runs=[[0, 10]])
+    with pytest.raises(
+        GrevyError,
+        match=r"short\.npz: the array 'angle' has shape \(7,\), and the neural data of "
+        r".*spikes\.npy has 40 time steps",
+    ):
+        read_recording(tmp_path / "spikes.npy", labels=["angle"], label_data=tmp_path / "short.npz")
+    found = read_recording(
+        tmp_path / "spikes.npy", segments="runs", label_data=tmp_path / "short.npz"
+    )
+    assert found.segments.tolist() == [[0, 10]]
+    with pytest.raises(GrevyError, match=r"l\.csv has no array 'x'"):
+        read_recording(tmp_path / "spikes.npy", labels=["x"], label_data=tmp_path / "l.csv")

@@ -183,6 +183,7 @@ def _read_labels(path: Path, length: int) -> tuple[tuple[Label, ...], IntArray, 
             Label(
                 str(each["name"]), each["kind"], _values(arrays[f"values_{i}"], each, length),
                 period=float(each["period"]), classes=_classes(each["classes"]),
+                unit=_text(each["unit"]),
             )
             for i, each in enumerate(about["labels"])
         )  # fmt: skip
@@ -192,6 +193,12 @@ def _read_labels(path: Path, length: int) -> tuple[tuple[Label, ...], IntArray, 
         if rate is not None and not 0 < float(rate) < np.inf:
             raise ValueError("a sampling rate that is none")
         return labels, segments, None if rate is None else float(rate)
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError(f"{type(found).__name__} in the place of text")
+    return found
 
 
 def _classes(found: Any) -> tuple[Any, ...]:

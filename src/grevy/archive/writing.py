@@ -83,6 +83,7 @@ def write_labels(folder: RunFolder, recording: Recording) -> None:
                 "kind": label.kind,
                 "period": label.period,
                 "classes": list(label.classes),
+                "unit": label.unit,
             }
             for label in recording.labels
         ],

@@ -32,6 +32,8 @@ class Label:
         circular only: one full turn in the user's unit (2 pi for radians, 360 for degrees).
     classes : tuple
         discrete only: the K original values (int, bool or str), sorted.
+    unit : str
+        What the values are measured in, for a person to read; empty if nobody said.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Label:
     values: Array
     period: float = TAU
     classes: tuple[Any, ...] = ()
+    unit: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -91,7 +94,11 @@ def discrete(values: npt.ArrayLike, name: str = "label") -> Label:
 
 
 def make_label(
-    name: str, values: npt.ArrayLike, kind: Kind | None = None, period: float | None = None
+    name: str,
+    values: npt.ArrayLike,
+    kind: Kind | None = None,
+    period: float | None = None,
+    unit: str = "",
 ) -> Label:
     """Make a label, its kind taken from the dtype where none is given.
 
@@ -105,6 +112,8 @@ def make_label(
         Overrides what the dtype says. Integers may be asked for as continuous or circular.
     period : float, optional
         One full turn of a circular label in its own unit; 2 pi (radians) if not given.
+    unit : str
+        What continuous or circular values are measured in, for a person to read.
 
     Raises
     ------
@@ -119,6 +128,10 @@ def make_label(
             f"label {name!r}: a period was given, but the label is {kind}. Ask for it as circular "
             f"({name}:circular), or drop the period."
         )
+    if kind == "discrete" and unit:
+        raise GrevyError(
+            f"label {name!r}: a discrete label has no unit, and {unit!r} was given. Leave it out."
+        )
     if kind == "discrete":
         return _discrete_label(name, array)
     if array.dtype.kind not in "fiu":
@@ -126,7 +139,8 @@ def make_label(
             f"label {name!r}: {array.dtype} values cannot be {kind}. Ask for it as discrete "
             f"({name}:discrete), or give numbers."
         )
-    return _numeric_label(name, array.astype(np.float64), kind, TAU if period is None else period)
+    turn = TAU if period is None else period
+    return replace(_numeric_label(name, array.astype(np.float64), kind, turn), unit=unit)
 
 
 def _plain_array(name: str, values: npt.ArrayLike) -> Array:

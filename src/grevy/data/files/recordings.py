@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
@@ -17,6 +17,8 @@ from grevy.errors import GrevyError
 
 _LOG = logging.getLogger(__name__)
 
+# What a turn may exceed 2 pi by in float32, or in a file with four decimals.
+ROUNDING = 1e-3
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -30,11 +32,13 @@ def read_recording(
     sampling_rate: float | None = None,
     trust: bool = False,
     max_bytes: int | None = None,
+    transpose: bool = False,
+    label_data: str | Path | None = None,
 ) -> Recording:
-    """Read a recording from one file.
+    """Read a recording from one file, or its labels from a second one.
 
     A label that is likely to be meant otherwise is logged as a warning: angles in degrees without a
-    period, a quantity in whole numbers.
+    period, angles in radians that are not said to be circular, a quantity in whole numbers.
 
     Parameters
     ----------
@@ -44,8 +48,8 @@ def read_recording(
         Key of the (T, N) activity, or a shell pattern such as `unit_*` over columns. May be left
         out if the file has exactly one two-dimensional array of numbers besides the labels.
     labels : iterable of str
-        Each `KEY` or `KEY:KIND` with kind continuous, circular or discrete; without a kind the
-        dtype decides.
+        Each `KEY`, `KEY:KIND` or `KEY:KIND:UNIT` with kind continuous, circular or discrete;
+        without a kind the dtype decides. A unit, such as m, is for a person to read.
     period : float, optional
         One full turn of the circular labels in their own unit; 2 pi if not given.
     segments : str, optional
@@ -55,46 +59,108 @@ def read_recording(
     trust : bool
         Read Python objects too, which runs code that the file holds.
     max_bytes : int, optional
-        The most memory that the file may unpack to; as for `list_arrays`.
+        The most memory that a file may unpack to; as for `list_arrays`.
+    transpose : bool
+        Turn every two-dimensional array, for files that have time last: (N, T) and (L, T).
+    label_data : str or Path, optional
+        The file that holds labels and segments, if it is another one.
 
     Raises
     ------
     GrevyError
         If the file cannot be read, a key or kind is wrong, or the arrays do not fit together.
     """
-    path = Path(path)
-    entries = open_arrays(path, trust=trust, max_bytes=max_bytes)
-    specs = [_parse(spec, entries) for spec in labels]
-    if period is not None and not any(kind == "circular" for _, kind in specs):
+    activity_file = _File.opened(path, trust, max_bytes, transpose)
+    file = activity_file
+    if label_data is not None:
+        file = _File.opened(label_data, trust, max_bytes, transpose)
+    specs = [_parse(spec, file.entries) for spec in labels]
+    if period is not None and not any(spec.kind == "circular" for spec in specs):
         raise GrevyError(
             f"period {period:g} was given, but no label is circular. Ask for one with "
             f"KEY:circular, or drop the period."
         )
-    read = partial(read_selection, path, entries, max_bytes=max_bytes)
-    keys = [key for key, _ in specs] + ([segments] if segments else [])
-    taken = frozenset(name for key in keys for name in matching(path, entries, key))
-    name = neural if neural is not None else _only_candidate(path, entries, taken)
-    activity = read_selection(path, entries, name, taken, max_bytes)
-    made = [_label(path, key, _upright(read(key)), kind, period, activity) for key, kind in specs]
+    keys = [spec.key for spec in specs] + ([segments] if segments else [])
+    taken = frozenset(name for key in keys for name in matching(file.path, file.entries, key))
+    taken = taken if file is activity_file else frozenset()
+    name = neural
+    if name is None:
+        name = _only_candidate(activity_file.path, activity_file.entries, taken)
+    activity = activity_file.read(name, taken)
+    if file is not activity_file:
+        _check_lengths(file, keys, activity_file.path, len(activity))
+    made = [_label(file, spec, period, activity) for spec in specs]
     return make_recording(
         activity,
         made,
-        segments=None if segments is None else _runs(read(segments)),
+        segments=None if segments is None else _runs(file.read(segments)),
         sampling_rate=sampling_rate,
-        source=str(path),
+        source=str(path) if label_data is None else f"{path}, labels from {label_data}",
     )
 
 
-def _parse(spec: str, entries: Entries) -> tuple[str, Kind | None]:
-    """Split `KEY[:KIND]`; a key may hold colons itself, so only the last part can be a kind."""
+@dataclass(frozen=True)
+class _File:
+    """A file of arrays, and how they are read."""
+
+    path: Path
+    entries: Entries
+    max_bytes: int | None
+    transpose: bool
+
+    @classmethod
+    def opened(
+        cls, path: str | Path, trust: bool, max_bytes: int | None, transpose: bool
+    ) -> "_File":
+        entries = open_arrays(path, trust=trust, max_bytes=max_bytes)
+        return cls(Path(path), entries, max_bytes, transpose)
+
+    def read(self, key: str, exclude: frozenset[str] = frozenset()) -> Array:
+        array = read_selection(self.path, self.entries, key, exclude, self.max_bytes)
+        whole = matching(self.path, self.entries, key, exclude) == [dotted(key)]
+        # Columns that a pattern has joined have time first already.
+        return np.ascontiguousarray(array.T) if self.transpose and whole else array
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """A label, as it was asked for."""
+
+    key: str
+    kind: Kind | None = None
+    unit: str = ""
+
+
+def _parse(spec: str, entries: Entries) -> _Spec:
+    """Split `KEY[:KIND[:UNIT]]`; a key may hold colons itself, so the last parts alone count."""
     key, colon, kind = spec.rpartition(":")
     if not colon or dotted(spec) in entries:
-        return spec, None
+        return _Spec(spec)
     if kind in KINDS:
-        return key, cast(Kind, kind)
+        return _Spec(key, cast(Kind, kind))
+    shorter, colon, middle = key.rpartition(":")
+    unit = ""
+    if colon and (middle in KINDS or dotted(shorter) in entries):
+        key, kind, unit = shorter, middle, f":{kind}"
+    if kind in KINDS:
+        return _Spec(key, cast(Kind, kind), unit[1:].strip())
     near = get_close_matches(kind, KINDS, n=1)
-    hint = f"Did you mean {f'{key}:{near[0]}'!r}?" if near else f"Choose from {', '.join(KINDS)}."
+    hint = f"Choose from {', '.join(KINDS)}."
+    if near:
+        hint = f"Did you mean {f'{key}:{near[0]}{unit}'!r}?"
     raise GrevyError(f"label {spec!r}: unknown kind {kind!r}. {hint}")
+
+
+def _check_lengths(file: _File, keys: Iterable[str], other: Path, length: int) -> None:
+    """Refuse labels of another recording; segments may be runs, and are checked as such."""
+    for key in keys:
+        shape = file.read(key).shape
+        if length not in shape and not (len(shape) == 2 and shape[1] == 2):
+            raise GrevyError(
+                f"{file.path}: the array {key!r} has shape {shape}, and the neural data of {other} "
+                f"has {length} time steps. Give two files of the same recording, sampled at the "
+                f"same times."
+            )
 
 
 def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
@@ -118,33 +184,25 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
     )
 
 
-def _label(
-    path: Path,
-    key: str,
-    values: Array,
-    kind: Kind | None,
-    period: float | None,
-    activity: Array,
-) -> Label:
+def _label(file: _File, spec: _Spec, period: float | None, activity: Array) -> Label:
+    key, kind = spec.key, spec.kind
+    values = _upright(file.read(key))
     length = len(activity)
-    if len(values) != length and activity.ndim == 2 and activity.shape[1] == len(values):
-        raise GrevyError(
-            f"{path}: the neural data has shape {activity.shape} and the label {key!r} has "
-            f"{len(values)} time steps, so the neural data looks transposed, (N, T). Save it time "
-            f"first, (T, N): transpose it."
-        )
-    if len(values) != length and values.ndim == 2 and values.shape[1] == length:
-        raise GrevyError(
-            f"{path}: the label {key!r} has shape {values.shape} for {length} time steps, so it "
-            f"looks transposed, (L, T). Save it time first, (T, L): transpose it."
-        )
+    if len(values) != length and activity.ndim == 2:
+        _refuse_transposed(file.path, key, values, activity)
     if kind == "discrete" and values.dtype.kind == "f" and _whole(values):
         values = values.astype(np.int64)  # MATLAB and tables keep whole numbers as floats
-    label = make_label(key, values, kind, period if kind == "circular" else None)
+    label = make_label(key, values, kind, period if kind == "circular" else None, spec.unit)
     if label.kind == "circular" and period is None and _look_like_degrees(values):
         _LOG.warning(
             f"label {key!r}: values from {values.min():g} to {values.max():g} look like degrees; "
             f"give `period=360`."
+        )
+    elif kind is None and label.kind == "continuous" and _look_like_radians(values):
+        _LOG.warning(
+            f"label {key!r}: values from {values.min():g} to {values.max():g} that jump by a turn "
+            f"look like angles in radians; give {key}:circular, or {key}:continuous if they are "
+            f"none."
         )
     elif values.dtype.kind in "iu" and len(label.classes) > length / 5:
         _LOG.warning(
@@ -162,6 +220,46 @@ def _look_like_degrees(values: Array) -> bool:
     angles = values.astype(np.float64)
     jumps = np.abs(np.diff(angles)) > np.pi
     return float(np.ptp(angles)) > 3 * TAU and bool(jumps.any())
+
+
+def _look_like_radians(values: Array) -> bool:
+    """Tell whether numbers fill one turn, and go round: small steps, and now and then a jump."""
+    if values.ndim != 1 or values.dtype.kind != "f" or len(values) < 3:
+        return False
+    angles = values.astype(np.float64)
+    low, high = float(angles.min()), float(angles.max())
+    within = (low >= 0 and high <= TAU + ROUNDING) or max(-low, high) <= np.pi + ROUNDING
+    steps = np.abs(np.diff(angles))
+    goes_round = bool((steps > 0.9 * TAU).any()) and float(np.median(steps)) < TAU / 8
+    return within and high - low > 0.9 * TAU and goes_round
+
+
+def _refuse_transposed(path: Path, key: str, values: Array, activity: Array) -> None:
+    """Say so where lengths would fit if time came first."""
+    length, other = activity.shape
+    if values.ndim == 1 and len(values) == other:
+        raise GrevyError(
+            f"{path}: the neural data has shape {activity.shape} and the label {key!r} has "
+            f"{len(values)} time steps, so the neural data looks transposed, (N, T). Give "
+            f"`transpose=True`, or save it time first, (T, N)."
+        )
+    if len(values) == other:
+        raise GrevyError(
+            f"{path}: the neural data has shape {activity.shape} and the label {key!r} has "
+            f"{len(values)} time steps, so the neural data looks transposed, (N, T). Save it time "
+            f"first, (T, N): transpose it."
+        )
+    if values.ndim == 2 and values.shape[1] == other:
+        raise GrevyError(
+            f"{path}: the neural data has shape {activity.shape} and the label {key!r} has shape "
+            f"{values.shape}, so both look transposed, (N, T) and (L, T). Give `transpose=True`, "
+            f"or save them time first."
+        )
+    if values.ndim == 2 and values.shape[1] == length:
+        raise GrevyError(
+            f"{path}: the label {key!r} has shape {values.shape} for {length} time steps, so it "
+            f"looks transposed, (L, T). Save it time first, (T, L): transpose it."
+        )
 
 
 def _upright(values: Array) -> Array:
