@@ -334,7 +334,7 @@ import sys, warnings
 from pathlib import Path
 import numpy as np
 import grevy
-from grevy.engine.kernels.library import warn_if_absent
+from grevy.engine.kernels import library
 library.__file__ = sys.argv[1] + "/library.py"
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
