@@ -99,12 +99,21 @@ class RunConfig(BaseModel):
     label: tuple[str, ...] = _data(
         (),
         "Label, repeatable. KIND is continuous, circular or discrete; by dtype if left out.",
-        "KEY[:KIND]",
+        "KEY[:KIND[:UNIT]]",
         of_file=True,
     )
     period: float | None = _key("One turn of circular labels; default 2 pi.", **_positive)
     segments: str | None = _key("Key of trial numbers or of [start, stop) runs.", "KEY")
     sampling_rate: float | None = _key("In Hz.", **_positive)
+    label_data: str | None = _key(
+        "File of labels and segments, if they are in another.", "FILE", incidental=True
+    )
+    transpose: bool = _data(False, "The arrays are (neurons, time).", of_file=True)
+    max_bytes: int | None = _key(
+        "Most memory that FILE may unpack to; 1 GiB or 100 times its size if left out.",
+        incidental=True,
+        ge=1,
+    )
     trust: bool = _data(
         False,
         "Allow code to run that FILE (.jl) holds, or a configuration names as imports.",

@@ -22,7 +22,7 @@ def test_every_name_is_in_one_line_and_the_list_is_short():
 def test_what_needs_no_network_comes_first():
     groups = grouped_names([*names(), "my-recording"])
     own, made, fetched, placed = groups.values()
-    assert own == [("my-recording", 1)]
+    assert ("my-recording", 1) in own  # others may have been registered by other tests
     assert {"demo-continuous", "continuous-label-t"} <= {name for name, _ in made}
     assert ("rat-hippocampus-*", 22) in fetched
     assert ("continuous-gaussian-mixture-refractory_poisson", 1) in fetched

@@ -946,7 +946,7 @@ class TestSeenLabel:
     def test_it_is_said_near_the_p(self, run):
         caption, verdict, summary = self.told(run, trained_on_label=True)
         assert self.words in caption.replace("The encoder", "the encoder")
-        assert "--null-retrain gives the p that counts" in caption
+        assert "`null_retrain` gives the p that counts" in caption
         assert "(shifted within segments; the encoder kept)" in typed(verdict)
         assert "p = 0.020, the encoder kept" in summary
         assert f"p, the encoder kept: {self.words}" in summary
@@ -1047,7 +1047,8 @@ class TestMethods:
     def test_the_command_asks_for_the_same_run(self, settings, monkeypatch):
         import shlex
 
-        from grevy import cli, runs
+        from grevy import runs
+        from grevy.cli.commands import app
 
         asked = []
 
@@ -1059,7 +1060,7 @@ class TestMethods:
         config = make_config({**settings, "device": "cpu"})
         words = shlex.split(command(config.model_dump(mode="json")))
         assert words[:2] == ["grevy", "run"]
-        CliRunner().invoke(cli.app, words[1:])
+        CliRunner().invoke(app, words[1:])
         assert asked[0].model_copy(update={"output_dir": "results/run"}) == config
 
     def test_it_does_not_tell_the_users_name(self, monkeypatch):
@@ -1080,7 +1081,9 @@ class TestMethods:
         assert command(config).startswith("grevy run --config config.yaml")
 
     def test_every_setting_is_a_flag(self):
-        help_text = CliRunner().invoke(__import__("grevy.cli").cli.app, ["run", "--help"]).output
+        from grevy.cli.commands import app
+
+        help_text = CliRunner().invoke(app, ["run", "--help"]).output
         words = set(re.findall(r"--[a-z-]+", help_text))
         for name in RunConfig.model_fields:
             assert "--" + {"imports": "import"}.get(name, name).replace("_", "-") in words

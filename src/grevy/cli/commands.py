@@ -236,7 +236,8 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 
 
 @takes_settings(
-    app, "neural", "label", "period", "segments", "trust", "imports",
+    app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
+    "imports",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -267,6 +268,7 @@ def evaluate(
         labels=tuple(settings.pop("label") or ()),
         imports=tuple(settings.pop("imports") or ()),
         trust=bool(settings.pop("trust")),
+        transpose=bool(settings.pop("transpose")),
         umap=bool(settings.pop("umap")),
         **settings,
     )
@@ -278,7 +280,13 @@ def evaluate(
 
 
 @takes_settings(
-    app, "neural", "segments", "imports", trust="Allow pickled code in the files to run."
+    app,
+    "neural",
+    "segments",
+    "transpose",
+    "max_bytes",
+    "imports",
+    trust="Allow pickled code in the files to run.",
 )
 def embed(
     model: Annotated[
@@ -294,7 +302,8 @@ def embed(
     from grevy.runs import embed_file
 
     settings["imports"] = settings["imports"] or ()
-    settings["trust"] = bool(settings["trust"])
+    for name in ("trust", "transpose"):
+        settings[name] = bool(settings[name])
     shape = embed_file(model, data, output, session=session, device=device, **settings)
     print(f"{shown(str(output))}: {shape[0]} time steps x {shape[1]} dimensions")
 

@@ -110,7 +110,7 @@ def _evidence(result: LabelResult) -> "Evidence":
     own = sorted(result.held_out.items(), key=lambda item: item[0] != "embedding")
     return Evidence(
         label=result.name,
-        score=result.measure.name + (f" ({result.unit})" if result.unit else ""),
+        score=result.title(),
         sources=tuple(NAMES.get(source, source) for source, _ in own),
         values=tuple(each.value for _, each in own),
         intervals=tuple(each.interval for _, each in own),

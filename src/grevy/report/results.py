@@ -10,7 +10,7 @@ import numpy as np
 from grevy.archive import ArchivedRun
 from grevy.data import FloatArray, Label
 from grevy.evaluation import MEASURES, Measure
-from grevy.report.words import angle_unit, number, score
+from grevy.report.words import number, score, unit_of
 
 NAMES = {
     "embedding": "Embedding",
@@ -119,6 +119,11 @@ class LabelResult:
         """The score that decides."""
         return self.measures[0]
 
+    def title(self, measure: Measure | None = None) -> str:
+        """Name a score, by itself the one that decides, with the unit where it is in one."""
+        measure = measure or self.measure
+        return measure.name + (f" ({self.unit})" if measure.in_unit and self.unit else "")
+
     def say_bare(self, value: float | None, measure: Measure | None = None) -> str:
         """Write a value of a score, by itself of the one that decides, without its unit."""
         return number(value) if (measure or self.measure).in_unit else score(value)
@@ -162,7 +167,7 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
     }
     chance = _chance(kind, blocked, label)
     return LabelResult(
-        name, kind, angle_unit(label.period) if label and kind == "circular" else "",
+        name, kind, unit_of(label) if label else "",
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         measures, held_out, max(chance, 0.0), chance,
         _null(_mapping(scores.get("null")), _trained_on(kind, run.config)),

@@ -23,7 +23,10 @@ def describe_data(recordings: Sequence[Recording]) -> str:
     """Say in a line or two what was loaded, and what is unusual about it."""
     lines = []
     for recording in recordings:
-        labels = ", ".join(f"{label.name} ({label.kind})" for label in recording.labels)
+        labels = ", ".join(
+            f"{label.name} ({label.kind}{f', {label.unit}' if label.unit else ''})"
+            for label in recording.labels
+        )
         segments = len(recording.segments)
         line = (
             f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from grevy.data import TAU
+from grevy.data import TAU, Label
 from grevy.errors import shown
 
 MINUS = "\N{MINUS SIGN}"
@@ -66,6 +66,13 @@ def plural(count: int, thing: str) -> str:
 def listed(parts: list[str]) -> str:
     """Join words as a sentence does: a, b and c."""
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
+
+
+def unit_of(label: Label) -> str:
+    """Name the unit of a label's values: the given one, else that of its turn; empty if unknown."""
+    if label.unit:
+        return short(label.unit, 12)
+    return angle_unit(label.period) if label.kind == "circular" else ""
 
 
 def angle_unit(period: float) -> str:

@@ -22,6 +22,8 @@ def embed_file(
     session: int | None,
     device: str,
     trust: bool,
+    transpose: bool = False,
+    max_bytes: int | None = None,
     imports: Sequence[str],
 ) -> tuple[int, int]:
     """Embed a data file, or a data set known by name, with a saved model.
@@ -48,7 +50,10 @@ def embed_file(
     )
     encoder = _encoder(model, session)
     if Path(data).is_file() or Path(data).suffix:
-        recording = read_recording(data, neural=neural, segments=segments, trust=trust)
+        recording = read_recording(
+            data, neural=neural, segments=segments, trust=trust,
+            transpose=transpose, max_bytes=max_bytes,
+        )  # fmt: skip
     else:
         recordings = load(data)
         given = [f"`{n}`" for n, key in (("neural", neural), ("segments", segments)) if key]

@@ -61,6 +61,8 @@ class EvaluationRequest:
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
+    label_data, transpose, max_bytes
+        As for `grevy.read_recording`.
     imports : tuple of str
         Modules or files that register data sets. Those of a run are among them, or `trust` is
         given.
@@ -79,6 +81,9 @@ class EvaluationRequest:
     umap: bool = False
     seed: int = 0
     period: float | None = None
+    label_data: str | None = None
+    transpose: bool = False
+    max_bytes: int | None = None
     imports: tuple[str, ...] = ()
 
 
@@ -111,16 +116,20 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
+        request.label_data, request.transpose,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
-            f"`labels`, `period` and `segments` out."
+            f"`labels`, `period`, `segments`, `label_data` and `transpose` out."
         )
     run = read_run(RunFolder(request.target))
     if not request.trust:
         refuse_imports(f"the run {request.target}", run.config, request.imports)
-    asked = {"holdout": request.holdout, "split": request.split, "nulls": request.nulls}
+    asked = {
+        "holdout": request.holdout, "split": request.split, "nulls": request.nulls,
+        "max_bytes": request.max_bytes,
+    }  # fmt: skip
     chosen = {name: value for name, value in asked.items() if value is not None}
     # Nothing is trained here; nulls that were trained for are kept.
     kept = {**run.config, "trust": request.trust, "null_retrain": False}
@@ -221,6 +230,8 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
     given = {
         "neural": request.neural, "label": request.labels or None, "period": request.period,
         "segments": request.segments, "imports": request.imports or None, "split": request.split,
+        "label_data": request.label_data, "transpose": request.transpose or None,
+        "max_bytes": request.max_bytes,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grevy.data import TAU, Array, FloatArray, Label
-from grevy.report.words import angle_unit, short
+from grevy.report.words import short, unit_of
 
 MAX_POINTS = 20_000
 MAX_LABELS = 3
@@ -59,11 +59,11 @@ def label_columns(label: Label, name_length: int = 18, class_length: int = 11) -
     """Take a label apart into what can be drawn along one axis; long names are cut."""
     name = short(label.name, name_length)
     if label.kind == "circular":
-        title = f"{name} ({angle_unit(label.period)})"
-        return [Column(title, "circular", label.unit_values, label.period)]
+        return [Column(f"{name} ({unit_of(label)})", "circular", label.unit_values, label.period)]
     if label.kind == "discrete":
         classes = tuple(short(str(each), class_length) for each in label.classes)
         return [Column(name, "discrete", label.values, classes=classes)]
     width = label.values.shape[1]
     names = [name] if width == 1 else [f"{name} [{column}]" for column in range(width)]
-    return [Column(n, "continuous", label.values[:, i]) for i, n in enumerate(names)]
+    unit = f" ({unit_of(label)})" if label.unit else ""
+    return [Column(n + unit, "continuous", label.values[:, i]) for i, n in enumerate(names)]

@@ -32,7 +32,7 @@ from grevy.report.page.charts import (
 )
 from grevy.report.page.packing import plain
 from grevy.report.results import LabelResult
-from grevy.report.words import listed, number, score, short, thinning, thousands
+from grevy.report.words import listed, number, score, short, thinning, thousands, unit_of
 
 MAX_DIMENSIONS = 12
 # Over all stretches and dimensions of one label, to keep the page light.
@@ -351,9 +351,8 @@ def _pair(label: Label, decoded: Decoded, dimension: int) -> tuple[Array, Array]
 
 
 def _unit(label: Label) -> str:
-    if label.kind != "circular":
-        return ""
-    return {TAU: "(rad)", 360.0: "(degrees)"}.get(label.period, "")
+    unit = unit_of(label)
+    return f"({unit})" if unit else ""
 
 
 def _value_axis(label: Label) -> dict[str, Any]:
@@ -377,4 +376,4 @@ def _value_axis(label: Label) -> dict[str, Any]:
             "title": name, "tickvals": codes.tolist(), "ticktext": names, "nticks": 0,
             "range": [count - 0.5, -0.5], "linecolor": RULE,
         }  # fmt: skip
-    return {"title": name}
+    return {"title": f"{name} {_unit(label)}".strip()}

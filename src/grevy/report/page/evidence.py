@@ -63,7 +63,7 @@ def baseline_chart(result: LabelResult, place: int) -> Chart | None:
     better = "Right is better." if result.measure.larger_is_better else "Left is better."
     has_intervals = "Bars: 95 % intervals. " if any(intervals) else ""
     return Chart(
-        f"baselines-{place}", f"Held-out {_unit_title(result)}, beside the baselines",
+        f"baselines-{place}", f"Held-out {result.title()}, beside the baselines",
         f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
         layout(
             {"range": span, "nticks": 5, "tickangle": 0},
@@ -92,10 +92,6 @@ def _beside_the_line(result: LabelResult, values: FloatArray, span: list[float])
     ]
     in_left_half = result.archived_chance < (low + high) / 2
     return [*places, f"middle {'right' if in_left_half else 'left'}"]
-
-
-def _unit_title(result: LabelResult) -> str:
-    return f"{result.measure.name} ({result.unit})" if result.unit else result.measure.name
 
 
 def _reach(values: list[float], spare: float = 0.04) -> list[float]:
@@ -149,7 +145,7 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
         ),
         [bars],
         layout(
-            {"title": _unit_title(result), "range": _reach([*edges, observed])},
+            {"title": result.title(), "range": _reach([*edges, observed])},
             {"title": "nulls", "rangemode": "tozero"},
             shapes=[_upright(observed, {"color": LINE, "width": 3})],
             annotations=[note], bargap=0.05, margin={"l": 8, "r": 12, "t": 28, "b": 8},
@@ -202,7 +198,7 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
     said += f"all test steps together {result.say_main(folds.pooled.value)}"
     if folds.pooled.interval:
         said += f" ({INTERVAL} {result.say_interval(folds.pooled.interval)})"
-    title = _unit_title(result)
+    title = result.title()
     reach = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
     return Chart(
         f"folds-{place}", f"{title[0].upper()}{title[1:]}, by fold",

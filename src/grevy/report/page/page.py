@@ -159,9 +159,7 @@ def score_table(result: LabelResult) -> dict[str, Any]:
                 "decoder": short(str(values.get("decoder") or NOTHING), 60),
             }
         )
-    titles = [
-        each.name + (f" ({result.unit})" if each.in_unit and result.unit else "") for each in shown
-    ]
+    titles = [result.title(each) for each in shown]
     return {"head": titles, "rows": rows}
 
 

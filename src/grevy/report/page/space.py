@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archive import ArchivedRun
-from grevy.data import Array, IntArray
+from grevy.data import Array, IntArray, end_to_end
 from grevy.evaluation import principal_components
 from grevy.report.figures.colours import MAX_CLASSES, class_colours, colour_arguments
 from grevy.report.figures.scene import MAX_POINTS, Column, label_columns
@@ -146,7 +146,7 @@ def _recording_starts(run: ArchivedRun) -> list[int]:
     lengths = [int(each["time_steps"]) for each in run.manifest.get("data", [])]
     if len(lengths) < 2 or sum(lengths) != len(run.embedding):
         return []
-    starts: list[int] = np.cumsum([0, *lengths[:-1]]).tolist()
+    starts: list[int] = end_to_end(lengths)[:-1].tolist()
     return starts
 
 
