@@ -258,7 +258,7 @@ BAD = {
     # Files
     "missing file": (alone("--data", "FOLDER/none.npz"), ["none.npz does not exist"]),
     "a folder": (alone("--data", "FOLDER"), ["is a folder", "expected a file"]),
-    "a pipe": (with_file("x.npy", lambda p, _: os.mkfifo(p)), ["no ordinary file"]),
+    "a pipe": (with_file("x.npy", lambda p, _: os.mkfifo(p)), ["is a pipe", "expected a file"]),
     "unknown kind": (with_file("x.xyz", lambda p, _: p.write_text("a")), [".xyz", ".npz"]),
     **{
         f"empty {suffix}": (with_file("x" + suffix, lambda p, _: p.touch()), ["is empty"])
@@ -964,7 +964,7 @@ class TestVerify:
         assert code == 2
         assert "holds no finished run" in err
 
-    @pytest.mark.parametrize("content", [b"", b"not JSON", b"[" * 10**5, b'{"files": 3}'])
+    @pytest.mark.parametrize("content", [b"", b"not JSON", b"[" * 10**5, b'{"files": 3, "format": 1}'])
     def test_a_damaged_manifest(self, earlier, content, grevy_run):
         (earlier / archive.MANIFEST).write_bytes(content)
         code, _, err = grevy_run("verify", earlier)
