@@ -964,7 +964,9 @@ class TestVerify:
         assert code == 2
         assert "holds no finished run" in err
 
-    @pytest.mark.parametrize("content", [b"", b"not JSON", b"[" * 10**5, b'{"files": 3, "format": 1}'])
+    @pytest.mark.parametrize(
+        "content", [b"", b"not JSON", b"[" * 10**5, b'{"files": 3, "format": 1}']
+    )
     def test_a_damaged_manifest(self, earlier, content, grevy_run):
         (earlier / archive.MANIFEST).write_bytes(content)
         code, _, err = grevy_run("verify", earlier)

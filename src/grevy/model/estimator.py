@@ -316,7 +316,8 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             row for several steps from a model that subsamples.
         """
         check_is_fitted(self, "n_features_")
-        return transform(self, X, batch_size, session_id, segments)
+        padded = self.pad_before_transform
+        return transform(self.fitted, X, batch_size, session_id, segments, padded)
 
     def save(self, filename: str | Path, backend: Literal["torch", "sklearn"] = "sklearn") -> None:
         """Write the model to a file that `grevy.CEBRA.load` and `cebra.CEBRA.load` open.

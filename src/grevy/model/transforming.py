@@ -1,6 +1,6 @@
 """What a fitted estimator makes of a recording."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,28 +12,34 @@ from grevy.data import Recording, make_recording
 from grevy.engine import EMBED_CHUNK, embed, fitting_positions, on_device, receptive_field
 from grevy.errors import GrevyError, SessionError
 from grevy.model.architectures import subsamples
-
-if TYPE_CHECKING:
-    from grevy.model.estimator import CEBRA
+from grevy.model.fitted import Fitted
 
 
 def transform(
-    estimator: "CEBRA", X: Any, batch_size: int | None, session_id: int | None, segments: Any
+    fitted: Fitted,
+    X: Any,
+    batch_size: int | None,
+    session_id: int | None,
+    segments: Any,
+    pad: bool,
 ) -> npt.NDArray[np.float32]:
-    """Embed a recording; parameters, shapes and errors as in `CEBRA.transform`."""
+    """Embed a recording; parameters, shapes and errors as in `CEBRA.transform`.
+
+    `pad` is its `pad_before_transform`.
+    """
     whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
     if batch_size is not None and not (whole and batch_size >= 1):
         raise GrevyError(
             f"transform: batch_size is {batch_size!r}; expected a whole number of at least 1."
         )
     try:
-        estimator.solver_._check_is_session_id_valid(session_id=session_id)
+        fitted.solver._check_is_session_id_valid(session_id=session_id)
     except RuntimeError as error:
         raise SessionError(f"transform: {error}") from error
     if isinstance(X, Recording):
         X, segments = X.neural, X.segments if segments is None else segments
     recording = make_recording(X, segments=segments)
-    model = estimator.solver_._get_model(session_id)
+    model = fitted.solver._get_model(session_id)
     if recording.n_neurons != model.num_input:
         raise GrevyError(
             f"transform: data of shape {recording.neural.shape} has {recording.n_neurons} "
@@ -41,30 +47,32 @@ def transform(
             f"fit(adapt=True) to the new ones."
         )
     if subsamples(model):
-        return _subsampled(estimator, model, recording)
+        return _subsampled(fitted, model, recording, pad)
     chunk = EMBED_CHUNK if batch_size is None else int(batch_size)
-    embedding = embed(model, recording.neural, recording.segments, estimator.device_, chunk)
-    if estimator.pad_before_transform:
+    embedding = embed(model, recording.neural, recording.segments, fitted.device, chunk)
+    if pad:
         return embedding
     left, right = receptive_field(model)
     return embedding[fitting_positions(recording.segments, left, right)]
 
 
-def _subsampled(estimator: Any, model: nn.Module, recording: Recording) -> npt.NDArray[np.float32]:
+def _subsampled(
+    fitted: Fitted, model: nn.Module, recording: Recording, pad: bool
+) -> npt.NDArray[np.float32]:
     """Embed with a model that gives one row for several steps: all at once, as `cebra` does."""
-    name, (left, right) = estimator.model_architecture, receptive_field(model)
+    name, (left, right) = type(model).__name__, receptive_field(model)
     if len(recording.segments) > 1:
         raise GrevyError(
             f"transform: {name!r} gives one row for several time steps and would run across the "
             f"borders of segments. Embed each segment by itself."
         )
-    padding = (left, right - 1) if estimator.pad_before_transform else (0, 0)
+    padding = (left, right - 1) if pad else (0, 0)
     if len(recording) + sum(padding) < left + right:
         raise GrevyError(
             f"transform: {len(recording)} time steps; {name!r} needs at least {left + right} for "
             f"one window. Give more, or set pad_before_transform=True."
         )
-    inputs = on_device(recording.neural, estimator.device_, torch.float32).T[None]
+    inputs = on_device(recording.neural, fitted.device, torch.float32).T[None]
     with torch.no_grad():
         output = model.eval()(functional.pad(inputs, padding, "replicate")).cpu()
     embedding: npt.NDArray[np.float32] = output.reshape(output.shape[1], -1).T.numpy()
