@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from grevy.config import RunConfig
+from grevy.evaluation import MEASURES
 
 
 class _Open(BaseModel):
@@ -81,6 +82,13 @@ class _Folds(_Open):
     values: list[float] = Field(min_length=1)
     mean: float
     pooled: _Scores
+
+    @field_validator("score")
+    @classmethod
+    def _is_one_that_decides(cls, value: str) -> str:
+        if value not in {measures[0].key for measures in MEASURES.values()}:
+            raise ValueError("no score that decides")
+        return value
 
 
 class _Consistency(_Open):
