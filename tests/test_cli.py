@@ -233,7 +233,7 @@ BAD = {
     "two sources": (flags("--dataset", "demo-continuous"), ["either --dataset", "--data FILE"]),
     "keys for a data set": (
         alone("--dataset", "demo-continuous", "--label", "x"),
-        ["--label", "--data FILE"],
+        ["--label", "a data file", "a data set"],
     ),
     "kind of label": (flags("--label", "pos:continous"), ["'continous'", "'pos:continuous'"]),
     "period without a circle": (
@@ -294,7 +294,7 @@ BAD = {
         flags("--model-architecture", "offset40-model-4x-subsample", "--holdout", "0"),
         ["offset40-model-4x-subsample", "one row for several time steps"],
     ),
-    "checkpoints at no time": (flags("--checkpoint-minutes", "0"), ["every 0.0 minutes"]),
+    "checkpoints at no time": (flags("--checkpoint-minutes", "0"), ["every 0 minutes", "a positive number"]),
     "one row of one neuron": (
         with_arrays(spikes=np.arange(200.0)),
         ["shape (200,)", "expected (T, N)", "(200, 1)"],

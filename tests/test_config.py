@@ -136,7 +136,7 @@ def test_no_setting_is_left_out_above():
         ({"imports": [3]}, ["`imports` is 3", "expected text"]),
         ({"hybrid": "perhaps"}, ["`hybrid` is 'perhaps'", "expected true or false"]),
         ({"learning_rate": "fast"}, ["`learning_rate` is 'fast'", "expected a number."]),
-        ({"label": ["x"]}, ["`label`", "`data=FILE`", "`dataset`"]),
+        ({"label": ["x"]}, ["`label`", "a data file", "a data set"]),
         ({"data": "x.npz"}, ["either `dataset=NAME`", "`data=FILE`"]),
     ],
 )

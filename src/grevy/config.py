@@ -202,8 +202,14 @@ class RunConfig(BaseModel):
             raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
         given = [f"`{name}`" for name in settings_of_a_file() if getattr(self, name)]
         if self.dataset is not None and given:
-            raise ValueError(f"{', '.join(given)} belong to `data=FILE`, not to `dataset`")
+            what = "belong" if len(given) > 1 else "belongs"
+            raise ValueError(f"{', '.join(given)} {what} to a data file, not to a data set")
         return self
+
+
+def known_settings(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some settings that are a run's; a user's script may archive its own too."""
+    return {name: value for name, value in found.items() if name in RunConfig.model_fields}
 
 
 def list_settings() -> tuple[Setting, ...]:
@@ -267,7 +273,8 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
     Raises
     ------
     GrevyError
-        Naming every setting that is unknown (with the nearest names), or out of range.
+        Naming the first setting that is unknown, with the nearest names; else every one that is
+        out of range; else the first that does not go with another.
     """
     for name in settings:
         if name not in RunConfig.model_fields:

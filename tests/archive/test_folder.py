@@ -585,3 +585,9 @@ def test_a_run_that_starts_over_drops_old_checkpoints(tmp_path):
     done = run_experiment(make_config(settings), overwrite=True, verbose=False)
     assert not (done.folder / archive.CHECKPOINTS).exists()
     assert set(tree(folder.root)) == {*WRITTEN, archive.DECODED, archive.MANIFEST}
+
+
+def test_a_name_that_no_folder_can_have_is_no_finished_run():
+    assert not RunFolder(Path("a" * 300)).finished
+    with pytest.raises(GrevyError, match="holds no finished run"):
+        archive.read_manifest(RunFolder(Path("a" * 300)))

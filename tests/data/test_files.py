@@ -669,3 +669,45 @@ def test_labels_in_a_second_file(tmp_path):
     assert found.segments.tolist() == [[0, 10]]
     with pytest.raises(GrevyError, match=r"l\.csv has no array 'x'"):
         read_recording(tmp_path / "spikes.npy", labels=["x"], label_data=tmp_path / "l.csv")
+
+
+def test_a_single_number_is_no_array_over_time(tmp_path):
+    np.savez(tmp_path / "d.npz", spikes=np.ones((20, 3)), rate=30.0)
+    with pytest.raises(GrevyError, match="'rate' is a single number"):
+        read_recording(tmp_path / "d.npz", neural="spikes", labels=["rate"])
+    with pytest.raises(GrevyError, match="'rate' is a single number"):
+        read_recording(tmp_path / "d.npz", neural="rate")
+
+
+def test_runs_have_no_time_axis_to_turn(tmp_path):
+    spikes, runs = np.random.default_rng(0).normal(size=(20, 3)), [[0, 8], [8, 14], [14, 20]]
+    np.savez(tmp_path / "d.npz", spikes=spikes.T, runs=runs)
+    found = read_recording(tmp_path / "d.npz", neural="spikes", segments="runs", transpose=True)
+    np.testing.assert_array_equal(found.segments, runs)
+    assert found.neural.shape == (20, 3)
+
+
+def test_what_was_turned_in_vain_is_said(tmp_path):
+    place = np.random.default_rng(0).normal(size=20)
+    np.savez(tmp_path / "d.npz", spikes=np.ones((20, 3)), place=place)
+    with pytest.raises(GrevyError, match="Leave `transpose=True` out"):
+        read_recording(tmp_path / "d.npz", neural="spikes", labels=["place"], transpose=True)
+
+
+def test_a_sparse_matrix_of_matlab_is_read_whole(tmp_path):
+    import scipy.io
+    import scipy.sparse
+
+    counts = np.random.default_rng(0).poisson(0.3, size=(30, 4)).astype(float)
+    scipy.io.savemat(tmp_path / "d.mat", {"spikes": scipy.sparse.csc_matrix(counts)})
+    found = read_recording(tmp_path / "d.mat", neural="spikes")
+    np.testing.assert_array_equal(found.neural, counts)
+
+
+def test_empty_cells_of_a_text_column_are_counted(tmp_path):
+    import pandas as pd
+
+    texts = ["a", None, "b"] * 10
+    pd.DataFrame({"n1": np.arange(30.0), "odour": texts}).to_parquet(tmp_path / "d.parquet")
+    with pytest.raises(GrevyError, match="'odour' has 10 empty cells"):
+        read_recording(tmp_path / "d.parquet", neural="n1", labels=["odour"])

@@ -241,7 +241,7 @@ def test_the_message_says_how_to_allow_it(tmp_path):
     assert read_array(tmp_path / "a.npz", "x", max_bytes=400_128).shape == (1000, 50)
     assert read_recording(tmp_path / "a.npz", neural="x", max_bytes=400_128).n_neurons == 50
     assert len(list_arrays(tmp_path / "a.npz", max_bytes=1000)) == 2
-    with pytest.raises(GrevyError, match="max_bytes is 0; expected a number above 0"):
+    with pytest.raises(GrevyError, match="`max_bytes` is 0; expected a number above 0"):
         list_arrays(tmp_path / "a.npz", max_bytes=0)
 
 

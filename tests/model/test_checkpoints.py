@@ -224,3 +224,11 @@ def test_how_often_is_checked_and_a_folder_may_be_a_string(tmp_path):
     for wrong in ({"minutes": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"steps": 0}):
         with pytest.raises(GrevyError, match="checkpoints every"):
             Checkpoints(tmp_path, **wrong)
+
+
+def test_a_file_of_ones_own_beside_the_checkpoints_is_left_alone(tmp_path):
+    kept = Checkpoints(tmp_path)
+    (tmp_path / "step_final.pt").touch()
+    kept.refuse_unfinished(tmp_path)
+    kept.prune(keep=0)
+    assert (tmp_path / "step_final.pt").exists()

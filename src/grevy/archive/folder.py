@@ -46,7 +46,8 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the folder holds a finished run."""
-        return (self.root / MANIFEST).is_file()
+        # Unlike Path.is_file, it has an answer for every path, too long or not to be searched.
+        return os.path.isfile(self.root / MANIFEST)  # noqa: PTH113
 
 
 def open_folder(root: str | Path, overwrite: bool = False) -> RunFolder:

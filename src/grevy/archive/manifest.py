@@ -123,7 +123,7 @@ def read_manifest(folder: RunFolder) -> dict[str, Any]:
     if not folder.finished:
         raise GrevyError(
             f"{folder.root} holds no finished run: there is no {MANIFEST}. Give the folder that "
-            f"was a run's `output_dir`."
+            f"a run was written to."
         )
     path = folder / MANIFEST
     try:

@@ -36,7 +36,7 @@ class Checkpoints:
         object.__setattr__(self, "folder", Path(self.folder))  # a string will do
         if self.minutes is not None and not self.minutes > 0:
             raise GrevyError(
-                f"checkpoints every {self.minutes} minutes; expected a positive number, or None."
+                f"checkpoints every {self.minutes:g} minutes; expected a positive number."
             )
         if self.steps is not None and not self.steps >= 1:
             raise GrevyError(
@@ -50,7 +50,7 @@ class Checkpoints:
 
     def newest(self) -> list[Path]:
         """List the checkpoints, newest first."""
-        return sorted(self.folder.glob("step_*.pt"), reverse=True)
+        return sorted(self.folder.glob(f"step_{'[0-9]' * 9}.pt"), reverse=True)
 
     def refuse_unfinished(self, place: object) -> None:
         """Keep a training that was cut off from being replaced unasked.

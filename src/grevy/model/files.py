@@ -212,7 +212,7 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
         raise GrevyError(
             f"model file {path} holds pickled Python objects, which can run any code when opened. "
             f"If you trust whoever made it, open it with `trust=True` "
-            f"(`weights_only=False` of CEBRA.load)."
+            f"(in Python: CEBRA.load(..., weights_only=False))."
         ) from error
     except Exception as error:  # damaged bytes may break torch's reader anywhere, in any way
         raise _broken(path, error) from error

@@ -55,7 +55,7 @@ def goodness_of_fit(model: "CEBRA") -> float:
 
     .. math:: (\log M - \mathrm{loss}) / \log 2
 
-    with M the negatives that each reference meets, over all recordings: the loss of equation in
+    with M the negatives that each reference meets, over all recordings: the loss (InfoNCE) of
     Schneider, Lee & Mathis, Nature 617, 360-368 (2023), Methods, is log M where all samples lie on
     one point. Hybrid training adds two losses, so that its chance is 2 log M.
 
@@ -104,7 +104,7 @@ def heldout_goodness_of_fit(
         Fitted.
     recordings : Recording or sequence of Recording
         As many as the model was fitted to, with the same labels; their segments hold the steps to
-        measure on (`grevy.evaluation.restricted` makes them from a split).
+        measure on (`grevy.data.restricted` makes them from a split).
     seed : int
         At least 0.
 

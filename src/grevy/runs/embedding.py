@@ -56,7 +56,10 @@ def embed_file(
         )  # fmt: skip
     else:
         recordings = load(data)
-        given = [f"`{n}`" for n, key in (("neural", neural), ("segments", segments)) if key]
+        of_file = {
+            "neural": neural, "segments": segments, "transpose": transpose, "max_bytes": max_bytes,
+        }  # fmt: skip
+        given = [f"`{name}`" for name, value in of_file.items() if value]
         if given:
             raise GrevyError(f"{', '.join(given)}: for a data file only; {data!r} is a data set.")
         # A data set of one recording may be another day of any of the model's.

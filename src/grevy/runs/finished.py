@@ -7,9 +7,10 @@ from typing import Any
 
 from grevy import archive
 from grevy.archive import ArchivedRun, RunFolder, read_run
-from grevy.config import RunConfig, incidental_settings, make_config
+from grevy.config import RunConfig, incidental_settings, known_settings, make_config
 from grevy.data import Recording, data_checksum
 from grevy.errors import GrevyError
+from grevy.report import summarise, write_report
 from grevy.runs.preparing import load_recordings
 
 # What a training settles where it is left open.
@@ -49,7 +50,7 @@ def finished_run(config: RunConfig) -> Run | None:
     if not folder.finished:
         return None
     run = read_run(folder)
-    archived = make_config(run.config)
+    archived = make_config(known_settings(run.config))
     differing = _differing(config, archived)
     if not differing and not made_from(run, load_recordings(config)):
         differing = ["the data are others"]
@@ -58,7 +59,10 @@ def finished_run(config: RunConfig) -> Run | None:
             f"{folder.root} holds a finished run that is another one: {', '.join(differing)}. "
             f"Choose another `output_dir`, or give `overwrite=True` to replace it."
         )
-    summary = (folder / archive.SUMMARY).read_text(encoding="utf-8")
+    if not (folder / archive.REPORT).is_file():  # cut off after it was sealed
+        write_report(folder)
+    sources = "; ".join(str(each["source"]) for each in run.manifest["data"])
+    summary = summarise(run.config, run.metrics, run.embedding.shape, sources)
     return Run(folder, archived, run.metrics, summary)
 
 

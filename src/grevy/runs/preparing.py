@@ -35,5 +35,5 @@ def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
     settings["time_offsets"] = offsets[0] if len(offsets) == 1 else offsets
     settings["device"] = resolve_device(config.device)
     model = CEBRA(**settings, verbose=verbose)
-    _ = model.parameters  # every mistake in them is said before anything is loaded
+    _ = model.parameters  # every mistake in them is said before training
     return model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archive import ArchivedRun, RunFolder, read_run
-from grevy.config import make_config, refuse_imports
+from grevy.config import known_settings, make_config, refuse_imports
 from grevy.data import (
     Array,
     IntArray,
@@ -116,12 +116,12 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.label_data, request.transpose,
+        request.label_data, request.transpose, request.gap,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
-            f"`labels`, `period`, `segments`, `label_data` and `transpose` out."
+            f"`labels`, `period`, `segments`, `label_data`, `transpose` and `gap` out."
         )
     run = read_run(RunFolder(request.target))
     if not request.trust:
@@ -132,7 +132,7 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     }  # fmt: skip
     chosen = {name: value for name, value in asked.items() if value is not None}
     # Nothing is trained here; nulls that were trained for are kept.
-    kept = {**run.config, "trust": request.trust, "null_retrain": False}
+    kept = {**known_settings(run.config), "trust": request.trust, "null_retrain": False}
     own, settings = make_config(kept), make_config({**kept, **chosen})
     for name in ("holdout", "split"):
         if getattr(settings, name) != getattr(own, name):

@@ -188,7 +188,7 @@ def _parquet_reader(path: Path, field: Any, limit: Limit) -> Callable[[], Array]
             return np.empty(0)
         column = pyarrow.chunked_array(batches)
         if pyarrow.types.is_dictionary(column.type) and _is_text(column.type.value_type):
-            return _categories(column, limit)
+            return _categories(column, field.name, limit)
         return as_text(np.asarray(column.to_pandas()), limit)
 
     return read
@@ -200,11 +200,14 @@ def _is_text(kind: Any) -> bool:
     return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
 
 
-def _categories(column: Any, limit: Limit) -> Array:
+def _categories(column: Any, name: str, limit: Limit) -> Array:
     """Turn texts that are held once into an array of them all; pandas would hold each again."""
     whole = column.unify_dictionaries().combine_chunks()
     if whole.null_count:
-        raise refused_kind(limit.path, "with empty cells", whole.type)
+        raise GrevyError(
+            f"{limit.path}: the column {name!r} has {whole.null_count} empty cells. Fill them, or "
+            f"drop these rows."
+        )
     named: list[str] = whole.dictionary.to_pylist()
     longest = max(map(len, named), default=1)
     limit.check(4 * longest * len(whole), f"a column of texts of up to {longest} letters")

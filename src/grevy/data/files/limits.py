@@ -35,7 +35,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         if self.max_bytes is not None and self.max_bytes < 1:
-            raise GrevyError(f"max_bytes is {self.max_bytes}; expected a number above 0.")
+            raise GrevyError(f"`max_bytes` is {self.max_bytes}; expected a number above 0.")
         object.__setattr__(self, "size", self.path.stat().st_size)
 
     def check(self, needed: int, what: str) -> None:

@@ -1,5 +1,6 @@
 """MATLAB files of version 4 and 5: scipy reads them once their structure has been checked."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def read_mat(path: Path, trust: bool, limit: Limit) -> Entries:
 
 def _matlab(name: str, value: Any, depth: int, limit: Limit) -> Iterator[tuple[str, Entry]]:
     """Walk through what scipy makes of a MATLAB variable."""
+    if hasattr(value, "toarray"):  # sparse; spikes often are
+        needed = math.prod(value.shape) * value.dtype.itemsize
+        limit.check(needed, f"the sparse array {name!r}")
+        value = value.toarray()
     if not isinstance(value, np.ndarray) or depth > DEEPEST:
         return
     if value.dtype.names:

@@ -93,7 +93,7 @@ def read_recording(
     return make_recording(
         activity,
         made,
-        segments=None if segments is None else _runs(file.read(segments)),
+        segments=None if segments is None else _runs(file.read_segments(segments)),
         sampling_rate=sampling_rate,
         source=str(path) if label_data is None else f"{path}, labels from {label_data}",
     )
@@ -118,8 +118,18 @@ class _File:
     def read(self, key: str, exclude: frozenset[str] = frozenset()) -> Array:
         array = read_selection(self.path, self.entries, key, exclude, self.max_bytes)
         whole = matching(self.path, self.entries, key, exclude) == [dotted(key)]
+        if array.ndim == 0:
+            raise GrevyError(
+                f"{self.path}: the array {key!r} is a single number; expected one value, or row of "
+                f"values, for each time step."
+            )
         # Columns that a pattern has joined have time first already.
         return np.ascontiguousarray(array.T) if self.transpose and whole else array
+
+    def read_segments(self, key: str) -> Array:
+        """Read identifiers (T,), or runs (S, 2), which have no time axis that could be turned."""
+        array = read_selection(self.path, self.entries, key, max_bytes=self.max_bytes)
+        return array if array.ndim == 2 and array.shape[1] == 2 else self.read(key)
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,7 @@ def _parse(spec: str, entries: Entries) -> _Spec:
 def _check_lengths(file: _File, keys: Iterable[str], other: Path, length: int) -> None:
     """Refuse labels of another recording; segments may be runs, and are checked as such."""
     for key in keys:
-        shape = file.read(key).shape
+        shape = file.read_segments(key).shape
         if length not in shape and not (len(shape) == 2 and shape[1] == 2):
             raise GrevyError(
                 f"{file.path}: the array {key!r} has shape {shape}, and the neural data of {other} "
@@ -189,7 +199,7 @@ def _label(file: _File, spec: _Spec, period: float | None, activity: Array) -> L
     values = _upright(file.read(key))
     length = len(activity)
     if len(values) != length and activity.ndim == 2:
-        _refuse_transposed(file.path, key, values, activity)
+        _refuse_transposed(file, key, values, activity)
     if kind == "discrete" and values.dtype.kind == "f" and _whole(values):
         values = values.astype(np.int64)  # MATLAB and tables keep whole numbers as floats
     label = make_label(key, values, kind, period if kind == "circular" else None, spec.unit)
@@ -234,14 +244,17 @@ def _look_like_radians(values: Array) -> bool:
     return within and high - low > 0.9 * TAU and goes_round
 
 
-def _refuse_transposed(path: Path, key: str, values: Array, activity: Array) -> None:
+def _refuse_transposed(file: _File, key: str, values: Array, activity: Array) -> None:
     """Say so where lengths would fit if time came first."""
+    path, mend = file.path, "Give `transpose=True`, or save"
+    if file.transpose:
+        mend = "Leave `transpose=True` out, or save"
     length, other = activity.shape
     if values.ndim == 1 and len(values) == other:
         raise GrevyError(
             f"{path}: the neural data has shape {activity.shape} and the label {key!r} has "
-            f"{len(values)} time steps, so the neural data looks transposed, (N, T). Give "
-            f"`transpose=True`, or save it time first, (T, N)."
+            f"{len(values)} time steps, so the neural data looks transposed, (N, T). {mend} it "
+            f"time first, (T, N)."
         )
     if len(values) == other:
         raise GrevyError(
@@ -252,8 +265,8 @@ def _refuse_transposed(path: Path, key: str, values: Array, activity: Array) -> 
     if values.ndim == 2 and values.shape[1] == other:
         raise GrevyError(
             f"{path}: the neural data has shape {activity.shape} and the label {key!r} has shape "
-            f"{values.shape}, so both look transposed, (N, T) and (L, T). Give `transpose=True`, "
-            f"or save them time first."
+            f"{values.shape}, so both look transposed, (N, T) and (L, T). {mend} them time "
+            f"first."
         )
     if values.ndim == 2 and values.shape[1] == length:
         raise GrevyError(
