@@ -294,7 +294,10 @@ BAD = {
         flags("--model-architecture", "offset40-model-4x-subsample", "--holdout", "0"),
         ["offset40-model-4x-subsample", "one row for several time steps"],
     ),
-    "checkpoints at no time": (flags("--checkpoint-minutes", "0"), ["every 0 minutes", "a positive number"]),
+    "checkpoints at no time": (
+        flags("--checkpoint-minutes", "0"),
+        ["every 0 minutes", "a positive number"],
+    ),
     "one row of one neuron": (
         with_arrays(spikes=np.arange(200.0)),
         ["shape (200,)", "expected (T, N)", "(200, 1)"],
