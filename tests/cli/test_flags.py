@@ -116,7 +116,7 @@ def test_flags_that_repeat_are_kept(tmp_path):
     ("arguments", "words"),
     [
         (["--data", "x.npz", "--max-iterations", "0"], "--max-iterations is 0"),
-        (["--dataset", "x", "--label", "y"], "--label belong to --data FILE"),
+        (["--dataset", "x", "--label", "y"], "--label belongs to a data file"),
         ([], "--dataset NAME"),
     ],
 )
