@@ -23,6 +23,7 @@ from grevy.runs import (
     assess,
     draw,
     embed_recordings,
+    finished_run,
     holdout_split,
     keeping_training,
     make_model,
@@ -197,6 +198,10 @@ def run(options: dict[str, Any], flags: dict[str, str]) -> int:
     """Run the experiment that the command line asks for, and return the exit code."""
     overwrite, resume = options.pop("overwrite"), options.pop("resume")
     try:
+        done = finished_run(make_config(options)) if resume and not overwrite else None
+        if done is not None:
+            print(f"{done.folder.root} is already finished; nothing was changed.")
+            return _tell(done.folder, done.metrics, flags)
         with archive.opened(options["output_dir"], overwrite) as folder:
             settings = make_config(options)
             if not (resume or overwrite):
@@ -220,6 +225,10 @@ def run(options: dict[str, Any], flags: dict[str, str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    return _tell(folder, metrics, flags)
+
+
+def _tell(folder: archive.RunFolder, metrics: dict[str, Any], flags: dict[str, str]) -> int:
     print(in_flags("\n".join(describe_metrics(metrics)), flags))
     for name, path in output_paths(folder).items():
         print(f"{name}: {path}")

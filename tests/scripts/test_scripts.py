@@ -285,6 +285,16 @@ class TestCommands:
         assert (tmp_path / "run" / archive.EMBEDDING).read_bytes() != before
         assert archive.verify(archive.RunFolder(tmp_path / "run")) == []
 
+    def test_a_finished_run_asked_for_again_is_done(self, script, tmp_path, capsys):
+        given = [*SHORT, "--seed", "1", "--output-dir", str(tmp_path / "run"), "--resume"]
+        assert script.main(given) == 0
+        before = (tmp_path / "run" / archive.MANIFEST).read_bytes()
+        assert script.main(given) == 0
+        assert "already finished" in capsys.readouterr().out
+        assert script.main([*given, "--seed", "2"]) == 2
+        assert "--seed is 1 there and 2 here" in capsys.readouterr().err
+        assert (tmp_path / "run" / archive.MANIFEST).read_bytes() == before
+
     def test_an_unfinished_training_is_kept(self, script, tmp_path, capsys):
         given = [*SHORT, "--output-dir", str(tmp_path)]
         kept = tmp_path / archive.CHECKPOINTS / "step_000000120.pt"

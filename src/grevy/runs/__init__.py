@@ -11,7 +11,7 @@ from grevy.runs.experiment import (
     train,
     write_outcome,
 )
-from grevy.runs.finished import Run
+from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
 from grevy.runs.preparing import make_model
 from grevy.runs.provenance import environment
@@ -26,6 +26,7 @@ __all__ = [
     "embed_recordings",
     "environment",
     "evaluate_target",
+    "finished_run",
     "holdout_split",
     "keeping_training",
     "make_model",
