@@ -462,6 +462,11 @@ def test_no_width_is_too_narrow(page, width):
 
 def test_on_paper(page):
     widths = "[...document.querySelectorAll('.plot')].map((each) => each._fullLayout.width)"
+    # An earlier test may have left another width of the window, to which charts adapt one by one.
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plot')].every("
+        "(each) => Math.abs(each._fullLayout.width - each.clientWidth) < 2)"
+    )
     before = page.evaluate(widths)
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.emulate_media(media="print")
