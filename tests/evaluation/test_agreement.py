@@ -195,20 +195,145 @@ class TestConsistencyAcrossRecordings:
         labels, embeddings = zip(*recordings, strict=True)
         found = consistency(embeddings, labels=labels)
         assert found.n_points == 6  # c to h
-        assert found.chance == pytest.approx(2 / 5)
         assert found.mean > 0.98
 
     def test_few_classes_do_not_make_everything_consistent(self):
         """Four means in eight dimensions: a map through all dimensions would always be perfect."""
         rng = np.random.default_rng(6)
         codes = np.arange(400) % 4
-        scores = []
+        scores, stated = [], []
         for _ in range(200):
             embeddings = [rng.normal(size=(4, 8))[codes] for _ in range(2)]
             embeddings = [each + 0.1 * rng.normal(size=each.shape) for each in embeddings]
-            scores.append(consistency(embeddings, labels=[codes, codes]).mean)
-        assert np.mean(scores) == pytest.approx(1 / 3, abs=0.06)  # the chance that it states
-        assert consistency(embeddings, labels=[codes, codes]).chance == pytest.approx(1 / 3)
+            found = consistency(embeddings, labels=[codes, codes])
+            scores.append(found.mean)
+            stated.append(found.chance)
+        # One component between four independent means: 1 / 3.
+        assert np.mean(scores) == pytest.approx(1 / 3, abs=0.06)
+        assert np.mean(stated) == pytest.approx(1 / 3, abs=0.06)
+
+
+def smooth_label(rng):
+    return ornstein_uhlenbeck(1000, 30, 1, rng)[:, 0]
+
+
+def blocks(rng):
+    """Six classes in blocks of 50 steps, in random order."""
+    return np.repeat(rng.permutation(np.arange(24) % 6), 50)
+
+
+def long_runs(rng):
+    return np.arange(1000) * 6 // 1000
+
+
+def few_steps(rng):
+    return rng.permutation(np.arange(12) % 4)
+
+
+def trials(rng):
+    """Time in trials of 10: each of 20 lags spread over 1900 steps would give the label back."""
+    return np.arange(1900) % 10
+
+
+def with_label(label, rng):
+    """An embedding that follows the label, beside slow noise that does not."""
+    place = label / label.std()
+    shape = np.column_stack([np.cos(place), np.sin(place), place**2 / 5])
+    slow = ornstein_uhlenbeck(len(label), 60, 3, rng)
+    return turned(shape + 0.2 * slow / slow.std(axis=0), rng)
+
+
+class TestChanceAcrossRecordings:
+    def test_it_is_the_mean_over_moved_labels(self):
+        """Brute force. The second recording is short; only the values 0 to 3 are shared."""
+        rng = np.random.default_rng(0)
+        labels = [rng.integers(0, 5, 60), few_steps(rng), blocks(rng)]
+        embeddings = [
+            rng.normal(size=(len(each), n)) for each, n in zip(labels, [2, 3, 1], strict=True)
+        ]
+
+        def means(which, lag=0):
+            label = np.roll(labels[which], lag)
+            return np.stack([embeddings[which][label == value].mean(axis=0) for value in range(4)])
+
+        def r2(x, y):
+            """Of one component, for there are four points."""
+            x = (x - x.mean(axis=0)) @ np.linalg.svd(x - x.mean(axis=0))[2][:1].T
+            return LinearRegression().fit(x, y).score(x, y)
+
+        pairs, n_shifts = [], []
+        for moved, label in enumerate(labels):
+            least = int(np.ceil(len(label) / 10))
+            lags = {int(lag) for lag in np.linspace(least, len(label) - least, 20)}
+            n_shifts.append(len(lags))
+            for still in {0, 1, 2} - {moved}:
+                both = [
+                    (r2(means(moved, lag), means(still)), r2(means(still), means(moved, lag)))
+                    for lag in lags
+                ]
+                pairs.append(np.mean(both))
+        found = consistency(embeddings, labels=labels)
+        assert found.n_points == 4
+        assert n_shifts == [20, 9, 20]
+        assert found.chance == pytest.approx(np.mean(pairs), abs=1e-9)
+
+    def test_smooth_recordings_that_are_unrelated_reach_the_chance_that_it_states(self):
+        """Far more than 3 / (P - 1), as independent label values would."""
+        rng = np.random.default_rng(1)
+        reached, stated, independent = [], [], []
+        for _ in range(40):
+            labels = [smooth_label(rng) for _ in range(2)]
+            embeddings = [ornstein_uhlenbeck(1000, 60, 3, rng) for _ in range(2)]
+            found = consistency(embeddings, labels=labels)
+            reached.append(found.mean)
+            stated.append(found.chance)
+            independent.append(3 / (found.n_points - 1))
+        # The difference varies by 0.06 from one simulation to the next: by 0.01 in the mean of 40.
+        assert np.mean(stated) == pytest.approx(np.mean(reached), abs=0.03)
+        assert np.mean(stated) > 3 * np.mean(independent)
+
+    @pytest.mark.parametrize("label", [blocks, long_runs, few_steps, trials])
+    def test_so_do_others(self, label):
+        rng = np.random.default_rng(2)
+        reached, stated = [], []
+        for _ in range(40):
+            labels = [label(rng) for _ in range(2)]
+            embeddings = [ornstein_uhlenbeck(len(each), 60, 3, rng) for each in labels]
+            found = consistency(embeddings, labels=labels)
+            reached.append(found.mean)
+            stated.append(found.chance)
+        # The difference varies by 0.15 between simulations: by 0.024 in the mean of 40.
+        assert np.mean(stated) == pytest.approx(np.mean(reached), abs=0.07)
+
+    @pytest.mark.parametrize(
+        ("label", "margin"), [(smooth_label, 0.4), (blocks, 0.2), (trials, 0.1)]
+    )
+    def test_related_recordings_lie_clearly_above(self, label, margin):
+        rng = np.random.default_rng(3)
+        for _ in range(5):
+            labels = [label(rng) for _ in range(2)]
+            found = consistency([with_label(each, rng) for each in labels], labels=labels)
+            assert found.mean > found.chance + margin
+
+    def test_independent_values_reach_what_the_free_numbers_of_a_fit_reach(self):
+        rng = np.random.default_rng(4)
+        embeddings = [rng.normal(size=(2000, 3)) for _ in range(2)]
+        found = consistency(embeddings, labels=[rng.uniform(size=2000) for _ in range(2)])
+        # 80 R2 with mean 0.03, sd 0.02 each, of which few are independent.
+        assert found.chance == pytest.approx(3 / 99, abs=0.015)
+
+    def test_on_a_circle_at_constant_speed_it_is_the_agreement_itself(self):
+        rng = np.random.default_rng(5)
+        angle = np.mod(np.arange(1000) / 100, 1) * 2 * np.pi
+        shape = np.column_stack([np.cos(angle), np.sin(angle)])
+        found = consistency([turned(shape, rng) for _ in range(2)], labels=[circular(angle)] * 2)
+        assert found.chance == pytest.approx(1, abs=1e-6)
+
+    def test_a_moved_label_may_level_all_means(self):
+        """By one step to the right, each class has the sum 0."""
+        levelled = np.array([[1.0], [2], [-2], [5], [-5], [-1]])
+        found = consistency([levelled, levelled], labels=[np.arange(6) // 2] * 2)
+        assert 0 <= found.chance < 1
 
 
 REFUSED = {

@@ -18,7 +18,7 @@ MIN_VALUES = 3
 MAX_BINS = 10_000
 """The most bins that a label may have."""
 N_SHIFTS = 20
-"""Circular shifts of one embedding against another that show what chance reaches."""
+"""Circular shifts, of an embedding or of a label, that show what chance reaches."""
 _ROWS = 65536  # time steps held in double precision at once
 
 
@@ -36,11 +36,12 @@ class Consistency:
     mean : float
         Over all pairs of different embeddings.
     chance : float
-        What embeddings with nothing in common reach. Of the same time steps: the mean over circular
-        shifts of one against the other, from a tenth to nine tenths of their length, for slow
-        embeddings resemble each other by accident. Of different recordings, point by point of a
-        label: what a fit reaches through its free numbers alone, d / (P - 1) for d fitted
-        dimensions and P points.
+        What embeddings with nothing in common reach on average, 0 to 1: the mean R2 over circular
+        shifts in time, for slow series resemble each other by accident. Of the same time steps,
+        one embedding is shifted against the other; of different recordings, the label of one of
+        the two against its own embedding, and the means at each label value are taken anew. By
+        `N_SHIFTS` lags from a tenth to nine tenths of the length, fewer if there are not as many;
+        each pair counts alike.
     n_points : int
         P: the time steps, or label values, that were compared.
     """
@@ -71,6 +72,13 @@ def consistency(
     fit through all D dimensions would meet any points; it is then made from the leading principal
     components of the means, at most one for two points.
 
+    For chance with labels, the label of one of two recordings is moved in time, within its period
+    if it repeats itself exactly (or it would come back the same). Where a moved label still tells
+    the true one, chance of related recordings comes out too high: where the label stays the same
+    for long runs, or keeps a steady rhythm (on a circle at constant speed a shift only turns the
+    circle, and chance is the agreement itself). It comes out too low where labels and embeddings
+    drift once from the beginning to the end: drifts resemble each other, and no shift tells.
+
     Parameters
     ----------
     embeddings : sequence of K arrays of shape (T, D)
@@ -100,8 +108,12 @@ def consistency(
         points = _same_steps(embeddings, shown)
         n_fitted = max(embedding.shape[1] for embedding in points)
     else:
-        points = _label_means(embeddings, shown, labels, n_bins)
-        n_fitted = (len(points[0]) - 1) // 2
+        codes, n_values = _shared_codes(embeddings, shown, labels, n_bins)
+        points = [
+            _bin_means(np.asarray(embedding), own, n_values)
+            for embedding, own in zip(embeddings, codes, strict=True)
+        ]
+        n_fitted = (n_values - 1) // 2
     widths = [embedding.shape[1] for embedding in points]
     starts = np.cumsum([0, *widths])
     columns = [slice(start, stop) for start, stop in pairwise(starts)]
@@ -118,13 +130,11 @@ def consistency(
             if i != j:
                 r2[i, j] = _linear_r2(covariance, source, target, n_fitted)
     others = ~np.eye(len(points), dtype=bool)
-    n_points = len(points[0])
     if labels is None:
-        chance = _shifted_r2(points)
+        chance = _shifted_r2(points, n_fitted)
     else:
-        dimensions = np.mean([min(width, n_fitted) for width in widths])
-        chance = min(float(dimensions) / (n_points - 1), 1.0)
-    return Consistency(tuple(shown), r2, float(r2[others].mean()), chance, n_points)
+        chance = _moved_label_r2(embeddings, codes, points, n_fitted)
+    return Consistency(tuple(shown), r2, float(r2[others].mean()), chance, len(points[0]))
 
 
 def _checked_names(embeddings: Sequence[FloatArray], names: Sequence[str] | None) -> list[str]:
@@ -176,22 +186,57 @@ def _covariance(points: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
     return total / length
 
 
-def _shifted_r2(points: Sequence[FloatArray]) -> float:
+def _shifted_r2(points: Sequence[FloatArray], n_fitted: int) -> float:
     """Mean R2 of embeddings shifted circularly against each other, over pairs and shifts."""
-    length = len(points[0])
-    least = -(-length // 10)
-    shifts = np.unique(np.linspace(least, length - least, N_SHIFTS).astype(int))
-    found = []
-    for first, second in combinations(points, 2):
-        own = slice(0, first.shape[1])
-        other = slice(own.stop, own.stop + second.shape[1])
-        for shift in shifts.tolist():
-            covariance = _covariance([first, np.roll(second, shift, axis=0)])
-            found += [
-                _linear_r2(covariance, own, other, own.stop),
-                _linear_r2(covariance, other, own, second.shape[1]),
-            ]
+    found = [
+        _both_ways(first, np.roll(second, shift, axis=0), n_fitted)
+        for first, second in combinations(points, 2)
+        for shift in _shifts(len(first))
+    ]
     return float(np.mean(found))
+
+
+def _moved_label_r2(
+    embeddings: Sequence[FloatArray],
+    codes: Sequence[IntArray],
+    points: Sequence[FloatArray],
+    n_fitted: int,
+) -> float:
+    """Mean R2 with the label of one of two recordings shifted circularly, over pairs and shifts."""
+    found = []
+    for moved, (embedding, own) in enumerate(zip(embeddings, codes, strict=True)):
+        columns = np.asfortranarray(embedding, dtype=np.float64)  # read often, column by column
+        others = [means for other, means in enumerate(points) if other != moved]
+        r2 = []
+        for shift in _shifts(_period(own)):
+            means = _bin_means(columns, np.roll(own, shift), len(points[0]))
+            r2 += [_both_ways(means, other, n_fitted) for other in others]
+        found.append(np.mean(r2))  # each recording counts alike, though a short one has few shifts
+    return float(np.mean(found))
+
+
+def _shifts(length: int) -> list[int]:
+    """Spread shifts evenly from a tenth to nine tenths of a circle; fewer on a small one."""
+    least = -(-length // 10)
+    shifts: list[int] = np.unique(np.linspace(least, length - least, N_SHIFTS).astype(int)).tolist()
+    return shifts
+
+
+def _period(codes: IntArray) -> int:
+    """Return the smallest circular shift that gives the codes back; T if none shorter does."""
+    length = len(codes)
+    parts = np.flatnonzero(length % np.arange(1, length + 1) == 0) + 1
+    return next(int(part) for part in parts if (codes.reshape(-1, part) == codes[:part]).all())
+
+
+def _both_ways(first: FloatArray, second: FloatArray, n_fitted: int) -> tuple[float, float]:
+    covariance = _covariance([first, second])
+    width = first.shape[1]
+    one, other = slice(0, width), slice(width, width + second.shape[1])
+    return (
+        _linear_r2(covariance, one, other, n_fitted),
+        _linear_r2(covariance, other, one, n_fitted),
+    )
 
 
 def _varying(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -217,16 +262,18 @@ def _linear_r2(
     explained = (loadings**2 / eigenvalues[kept, None]).sum(axis=0)
     variance = np.diag(covariance[target, target])
     varying = _varying(covariance[target, target])
+    if not varying.any():  # a moved label may level all means: there is nothing to explain
+        return 0.0
     return float(np.clip(explained[varying] / variance[varying], 0.0, 1.0).mean())
 
 
-def _label_means(
+def _shared_codes(
     embeddings: Sequence[FloatArray],
     names: Sequence[str],
     labels: Sequence[Label | npt.ArrayLike],
     n_bins: int,
-) -> list[FloatArray]:
-    """Return the mean of each embedding at each label value that all recordings hold."""
+) -> tuple[list[IntArray], int]:
+    """Number the P label values that all recordings hold; all others get the number P."""
     made = _checked_labels(embeddings, names, labels)
     if n_bins < MIN_VALUES:
         raise GrevyError(f"consistency: {n_bins} bins; expected at least {MIN_VALUES}.")
@@ -235,10 +282,9 @@ def _label_means(
     shared = np.flatnonzero((counts > 0).all(axis=0))
     if len(shared) < MIN_VALUES:
         raise _too_few_values(counts, values, names)
-    return [
-        _bin_means(np.asarray(embedding), code, len(values))[shared]
-        for embedding, code in zip(embeddings, codes, strict=True)
-    ]
+    number = np.full(len(values), len(shared))
+    number[shared] = np.arange(len(shared))
+    return [number[each] for each in codes], len(shared)
 
 
 def _checked_labels(
@@ -307,11 +353,10 @@ def _class_order(value: object) -> tuple[bool, object]:
 
 
 def _bin_means(embedding: Array, codes: IntArray, n_values: int) -> npt.NDArray[np.float64]:
-    """Mean of the rows of each code; NaN where there is none."""
-    counts = np.bincount(codes, minlength=n_values)
-    sums = [np.bincount(codes, weights=column, minlength=n_values) for column in embedding.T]
-    with np.errstate(invalid="ignore"):
-        return np.stack(sums, axis=1) / counts[:, None]
+    """Mean of the rows of each code below `n_values`, which all occur."""
+    counts = np.bincount(codes)[:n_values]
+    sums = [np.bincount(codes, weights=column)[:n_values] for column in embedding.T]
+    return np.stack(sums, axis=1) / counts[:, None]
 
 
 def _too_few_values(counts: IntArray, values: Sequence[str], names: Sequence[str]) -> GrevyError:
