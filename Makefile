@@ -7,7 +7,7 @@ BIN := .venv/bin
 run: .venv/installed
 	$(BIN)/grevy run --dataset continuous-label-poisson --offline --model-architecture offset1-model-mse \
 	    --distance euclidean --conditional delta_normal --delta 0.1 --output-dimension 2 \
-	    --batch-size 512 --learning-rate 1e-4 --max-iterations 5000 --seed 0 \
+	    --batch-size 512 --learning-rate 1e-4 --temperature 1 --max-iterations 5000 --seed 0 \
 	    --output-dir results/run --overwrite
 
 # Two test processes with one thread each: more threads than cores only wait for each other.

@@ -34,6 +34,12 @@ from grevy.runs import (
     write_outcome,
 )
 
+# The manual's, not those of `grevy run`.
+MANUAL = {
+    "max_iterations": 5000, "batch_size": 512, "learning_rate": 3e-4, "temperature": 1.0,
+    "time_offsets": [10],
+}  # fmt: skip
+
 Neural = Any  # an array (T, N), a Recording, or a list of either
 Labels = Any  # an array, a Label, a tuple of several, or None
 
@@ -44,11 +50,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--dataset", default="demo-continuous", help="see `grevy datasets`")
     parser.add_argument("--model-architecture", default=default["model_architecture"].default)
     parser.add_argument("--output-dimension", type=int, default=default["output_dimension"].default)
-    parser.add_argument("--max-iterations", type=int, default=default["max_iterations"].default)
-    parser.add_argument("--batch-size", type=int, default=default["batch_size"].default)
-    parser.add_argument("--learning-rate", type=float, default=default["learning_rate"].default)
-    parser.add_argument("--temperature", type=float, default=default["temperature"].default)
-    parser.add_argument("--time-offsets", type=int, nargs="+", default=[10])
+    parser.add_argument("--max-iterations", type=int, default=MANUAL["max_iterations"])
+    parser.add_argument("--batch-size", type=int, default=MANUAL["batch_size"])
+    parser.add_argument("--learning-rate", type=float, default=MANUAL["learning_rate"])
+    parser.add_argument("--temperature", type=float, default=MANUAL["temperature"])
+    parser.add_argument("--time-offsets", type=int, nargs="+", default=MANUAL["time_offsets"])
     parser.add_argument("--distance", default=default["distance"].default)
     parser.add_argument("--conditional", help="time, time_delta or delta_normal; by the labels")
     parser.add_argument("--delta", type=float, help="standard deviation for delta_normal")
@@ -98,7 +104,7 @@ def train_cebra_model(
     neural: Neural, labels: Labels, config: dict[str, Any], resume: bool = False
 ) -> CEBRA:
     """Train a model as `config` says: settings of `grevy.config.RunConfig`, by name."""
-    settings = make_config({"dataset": "arrays", "holdout": 0.0, **config})
+    settings = make_config({"dataset": "arrays", "holdout": 0.0, **MANUAL, **config})
     print("\n".join(f"{name}: {value}" for name, value in config.items()))
     recordings = _recordings(neural, labels)
     checkpoints = _checkpoints(config["output_dir"]) if "output_dir" in config else None
@@ -115,7 +121,7 @@ def evaluate_embedding(
     labels: Labels,
     output_path: str | Path,
     holdout: float = 0.0,
-    nulls: int = 50,
+    nulls: int = 1000,
     split: SplitKind = "blocks",
 ) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     """Embed, draw and score; `holdout` is the fraction that the model did not train on.
@@ -203,7 +209,7 @@ def run(options: dict[str, Any], flags: dict[str, str]) -> int:
             print(f"{done.folder.root} is already finished; nothing was changed.")
             return _tell(done.folder, done.metrics, flags)
         with archive.opened(options["output_dir"], overwrite) as folder:
-            settings = make_config(options)
+            settings = make_config({**options, "folds": 0, "nulls": 1000})
             if not (resume or overwrite):
                 _checkpoints(folder.root).refuse_unfinished(folder.root)
             _, _, dataset = load_synthetic_data(settings.dataset or "")

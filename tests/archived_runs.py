@@ -1,6 +1,7 @@
 """Made runs, as an archive holds them: no training, but everything that a report can show."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from grevy.data.labels import TAU, make_label
 from grevy.data.recording import make_recording
 from grevy.evaluation.scoring import Decoded
 from grevy.runs import environment
+
+
+def typed(text):
+    """A text with the signs of a keyboard."""
+    return text.translate({0xA0: " ", 0x2212: "-", 0x2013: "-"})
+
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -56,32 +63,86 @@ MAIN = {"continuous": "test_r2", "circular": "mean_error", "discrete": "balanced
 CHANCE = {"continuous": -0.02, "circular": 90.0, "discrete": 0.25}
 
 
-def made_scores(kind, value=None, low_high=None, pca=None, p=1 / 51, n=50):
-    """Scores of one label in the schema of the metrics; the main score and its rivals as given."""
-    main = MAIN[kind]
+# How far apart two scores of a kind usually are.
+SCALE = {"continuous": 0.4, "circular": 40.0, "discrete": 0.4}
+DIMENSION, NEURONS = 3, 5
+
+
+def made_scores(
+    kind, value=None, low_high=None, pca=None, p=1 / 51, n=50, *, window_steps=10, gain_ends=None,
+    raw=None, raw_ends=None, p_adjusted=None, method="folds",
+):  # fmt: skip
+    """Scores of one label in the schema of the metrics; the main score and its rivals as given.
+
+    `gain_ends` and `raw_ends` are the intervals of the embedding's gain over components and over
+    raw activity; by default the one lies above 0, and the other covers it.
+    """
+    main, scale = MAIN[kind], SCALE[kind]
     value = SCORES[kind][main] if value is None else value
     better = -1 if kind == "circular" else 1
-    scale = 40 if kind == "circular" else 0.4
     pca = value - better * scale / 2 if pca is None else pca
+    raw = value + better * scale / 20 if raw is None else raw
     ends = low_high or (value - 0.1 * scale, value + 0.1 * scale)
     own = {**SCORES[kind], main: value, "decoder": "ridge, alpha 1", "intervals": {main: [*ends]}}
-    beaten = round(p * (1 + n)) - 1
-    null = np.linspace(-0.2, -0.01, n) * scale + better * value
-    null[:beaten] = better * value
+    gains = {"pca": gain_ends or _near(better * (value - pca), 0.1 * scale)}
+    gains["raw"] = raw_ends or _near(better * (value - raw), 0.15 * scale)
+    rivals = made_rivals(kind, {"pca": pca, "raw": raw}, gains, own, window_steps)
     return {
         "kind": kind,
         "random": {**SCORES[kind], "decoder": "ridge, alpha 1"},
-        "blocked": {
-            "embedding": own,
-            "pca": {**own, main: pca, "intervals": {main: [pca - 0.01, pca + 0.01]}},
-            "raw": {**own, main: pca, "intervals": {}},
-            "chance": {main: CHANCE[kind]},
-        },
-        "null": {
-            "statistic": "a score", "observed": better * value, "values": null.tolist(), "p": p,
-            "n": n, "how": "shifted within segments", "retrained": False,
-            "trained_on_label": False,
-        },
+        "blocked": {"embedding": own, **rivals, "chance": {main: CHANCE[kind]}},
+        "null": made_null(better * value, scale, p, n, p_adjusted, method),
+    }
+
+
+def made_rivals(kind, scores, gains, own, window_steps):
+    """Baselines of one label: with a window of several steps, those of one step beside them."""
+    main, scale = MAIN[kind], SCALE[kind]
+    better = -1 if kind == "circular" else 1
+    wide = window_steps is not None and window_steps > 1
+    window = {"pca": "summed", "raw": "lagged"} if wide else dict.fromkeys(scores, "one step")
+    numbers = {"pca": DIMENSION, "raw": NEURONS * (window_steps if wide else 1)}
+    found, alone = {}, {}
+    for name, score in scores.items():
+        near = {main: [score - 0.05 * scale, score + 0.05 * scale]}
+        found[name] = {
+            **own, main: score, "intervals": near, "columns": numbers[name],
+            "window": window[name],
+            "gain": {"score": main, "value": sum(gains[name]) / 2, "interval": list(gains[name])},
+        }  # fmt: skip
+        if wide:
+            worse, one = score - better * scale / 10, score - better * scale / 4
+            few = {"pca": DIMENSION, "raw": NEURONS}[name]
+            known = {"decoder": "k nearest neighbours"}
+            found[name]["by_window"] = {
+                each: {
+                    **SCORES[kind], **known, main: score if each == window[name] else worse,
+                    "columns": numbers[name] if each == "lagged" else few,
+                }
+                for each in ("summed", "lagged")
+            }  # fmt: skip
+            gain = better * (own[main] - one)
+            alone[f"{name}_one_step"] = {
+                **own, main: one, "intervals": {main: [one - 0.05 * scale, one + 0.05 * scale]},
+                "columns": few, "window": "one step",
+                "gain": {"score": main, "value": gain, "interval": [*_near(gain, 0.1 * scale)]},
+            }  # fmt: skip
+    return {**found, **alone}
+
+
+def _near(middle, reach):
+    return middle - reach, middle + reach
+
+
+def made_null(observed, scale, p, n, p_adjusted=None, method="folds"):
+    """A null test in the schema of the metrics, in which so many nulls do as well as `p` says."""
+    values = np.linspace(-0.2, -0.01, n) * scale + observed
+    values[: round(p * (1 + n)) - 1] = observed
+    return {
+        "statistic": "a score", "observed": observed, "values": values.tolist(), "p": p, "n": n,
+        "how": "shifted within segments", "method": method,
+        **({"folds": 5} if method == "folds" else {}),
+        **({} if p_adjusted is None else {"p_adjusted": p_adjusted}),
     }  # fmt: skip
 
 
@@ -96,15 +157,29 @@ def made_folds(kind, values):
     }  # fmt: skip
 
 
-def made_metrics(labels, steps, **scores):
-    return {
+def made_metrics(labels, steps, *, window_steps=10, **scores):
+    found = {
         "goodness_of_fit_bits": 2.5,
         "goodness_of_fit_heldout_bits": 2.25,
-        "scores": {label.name: made_scores(label.kind, **scores) for label in labels},
+        "scores": {
+            label.name: made_scores(label.kind, window_steps=window_steps, **scores)
+            for label in labels
+        },
         "leaky": {label.name: True for label in labels},
         "holdout": {"train_steps": 4 * len(steps), "test_steps": len(steps)},
         "consistency": {"names": ["0", "1"], "r2": [[1.0, 0.9], [0.92, 1.0]], "mean": 0.91},
     }
+    return found if window_steps is None else {**found, "window_steps": window_steps}
+
+
+def scored_run(scores, window_steps=10, labels=(), dimension=DIMENSION):
+    """A run of which hardly more than its scores is known, in memory alone."""
+    metrics = {"scores": scores, **({"window_steps": window_steps} if window_steps else {})}
+    embedding = np.zeros((2, dimension), np.float32)
+    return archive.ArchivedRun(
+        archive.RunFolder(Path("none")), {}, metrics, {"files": {}}, embedding, tuple(labels),
+        np.array([[0, 2]]), None, {}, {},
+    )  # fmt: skip
 
 
 def made_embedding(length, dimension, labels):
@@ -123,8 +198,8 @@ def held_out(length, blocks=3):
 
 
 def write_run(
-    root, labels=None, *, length=300, dimension=3, segments=None, sampling_rate=20.0, lengths=None,
-    source="~/data/session.npz", steps=200, metrics=None, config=None, embedding=None,
+    root, labels=None, *, length=300, dimension=DIMENSION, segments=None, sampling_rate=20.0,
+    lengths=None, source="~/data/session.npz", steps=200, metrics=None, config=None, embedding=None,
     decode=True,
 ):  # fmt: skip
     """Archive a made run; everything that it lacks can be changed or removed afterwards."""
@@ -133,7 +208,7 @@ def write_run(
     test = held_out(length)
     folder = archive.open_folder(root)
     whole = make_recording(
-        np.zeros((length, 5), np.float32), labels, segments=segments,
+        np.zeros((length, NEURONS), np.float32), labels, segments=segments,
         sampling_rate=sampling_rate, source=source,
     )  # fmt: skip
     if embedding is None:
@@ -144,7 +219,8 @@ def write_run(
         embedding[outside] = np.nan
     loss = 4 + np.exp(-np.arange(steps) / 40) + 0.05 * rng.normal(size=steps)
     flat = np.ones(steps)
-    settings = make_config({"dataset": "demo-mixed", "seed": 7, "device": "cpu", **(config or {})})
+    settled = {"dataset": "demo-mixed", "seed": 7, "device": "cpu", "time_offsets": 10}
+    settings = make_config({**settled, **(config or {})})
     archive.write_bytes(
         folder / archive.CONFIG, config_text(settings.model_dump(mode="json")).encode()
     )

@@ -924,7 +924,7 @@ class TestAskedForAgain:
             (["--seed", "4"], ["--seed is 0 there and 4 here"]),
             (
                 ["--distance", "euclidean", "--time-offsets", "3"],
-                ["--distance is cosine there", "--time-offsets is 10 there and 3 here"],
+                ["--distance is cosine there", "--time-offsets is 2 there and 3 here"],
             ),
             (["--label", "angle"], ["--label is pos there and pos angle here"]),
         ],

@@ -47,7 +47,7 @@ anything = {
     "temperature": positive,
     "temperature_mode": st.sampled_from(["constant", "auto"]),
     "min_temperature": st.none() | positive,
-    "time_offsets": st.lists(whole, min_size=1, max_size=4),
+    "time_offsets": st.none() | st.lists(whole, min_size=1, max_size=4),
     "distance": st.sampled_from(["cosine", "euclidean"]),
     "conditional": st.sampled_from([None, "time", "time_delta", "delta_normal", "delta"]),
     "delta": st.none() | positive,
@@ -56,10 +56,10 @@ anything = {
     "seed": st.none() | st.integers(0, 2**64),
     "holdout": st.floats(0, 1, exclude_max=True),
     "split": st.sampled_from(["blocks", "segments"]),
-    "folds": st.just(0),  # more need a holdout; see the next test
+    "folds": st.none() | st.just(0),  # more need a holdout; see the next test
     "validation": st.floats(0, 1, exclude_max=True),
     "patience": st.none(),  # a number needs validation; see the next test
-    "nulls": st.just(0) | st.integers(20, 1000),
+    "nulls": st.none() | st.just(0) | st.integers(20, 1000),
     "null_retrain": st.just(False),
     "seeds": whole,
     "umap": st.just(False),  # as the folds
@@ -86,9 +86,28 @@ def test_settings_that_need_others_survive_it_too():
         {"umap": True},
         {"validation": 0.1, "patience": 3},
         {"nulls": 20, "null_retrain": True},
+        {"null_retrain": True},
     ):
         config = make_config({**FILE, **several})
         assert make_config(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "n_nulls"),
+    [
+        ({}, 1000),
+        ({"holdout": 0}, 1000),
+        ({"nulls": 0}, 0),
+        ({"nulls": 20}, 20),
+        ({"null_retrain": True}, 50),
+        ({"null_retrain": True, "nulls": 70}, 70),
+    ],
+)
+def test_few_nulls_where_each_takes_a_training(given, n_nulls):
+    config = make_config({**FILE, **given})
+    assert config.n_nulls == n_nulls
+    assert config.nulls == given.get("nulls")
+    assert config.folds is None
 
 
 def test_no_setting_is_left_out_above():
@@ -120,6 +139,12 @@ def test_no_setting_is_left_out_above():
         ({"holdout": -0.1}, ["`holdout` is -0.1"]),
         ({"umap": True, "holdout": 0}, ["`umap`", "`holdout` above 0"]),
         ({"folds": 1}, ["`folds` is 1: give at least 2, or 0"]),
+        ({"folds": 2.5}, ["`folds` is 2.5", "a whole number"]),
+        ({"nulls": 19}, ["`nulls` is 19: give at least 20, or 0"]),
+        ({"nulls": -1}, ["`nulls` is -1"]),
+        ({"nulls": 19, "null_retrain": True}, ["`nulls` is 19"]),
+        ({"nulls": 0, "null_retrain": True}, ["`null_retrain` needs `nulls`"]),
+        ({"holdout": 0, "null_retrain": True}, ["`null_retrain` needs", "`holdout` above 0"]),
         ({"folds": -1}, ["`folds` is -1"]),
         ({"folds": 3, "holdout": 0}, ["`folds` is 3", "`holdout` above 0"]),
         ({"split": "trials"}, ["`split` is 'trials'", "expected blocks or segments"]),

@@ -130,10 +130,10 @@ class RunConfig(BaseModel):
     )
     output_dimension: int = _model(3, "D. Default {default}.", ge=1)
     num_hidden_units: int = _model(32, "Default {default}.", ge=1)
-    max_iterations: int = _model(5000, "Training steps. Default {default}.", ge=1)
+    max_iterations: int = _model(1000, "Training steps. Default {default}.", ge=1)
     batch_size: int | None = _model(512, "Default {default}; 0 takes the whole data.", ge=1)
-    learning_rate: float = _model(3e-4, "Default {default}.", **_positive)
-    temperature: float = _model(1.0, "Default {default}.", **_positive)
+    learning_rate: float = _model(1e-3, "Default {default}.", **_positive)
+    temperature: float = _model(0.3, "Default {default}.", **_positive)
     temperature_mode: Literal["constant", "auto"] = _model("constant", "{choices}.")
     min_temperature: float | None = _model(0.1, "For auto. Default {default}.", **_positive)
     distance: Literal["cosine", "euclidean"] = _model("cosine", "{choices}.")
@@ -149,7 +149,9 @@ class RunConfig(BaseModel):
     conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = _sampling(
         None, "time, time_delta or delta_normal; by the labels if left out."
     )
-    time_offsets: tuple[int, ...] = _sampling((10,), "In steps, repeatable. Default {default}.")
+    time_offsets: tuple[int, ...] | None = _sampling(
+        None, "In steps, repeatable. Default: 2 for time_delta unless hybrid, else 10."
+    )
     delta: float | None = _sampling(None, "Standard deviation for delta_normal.", **_positive)
     prior: Literal["empirical", "uniform"] | None = _sampling(
         None, "empirical or uniform over classes."
@@ -160,16 +162,27 @@ class RunConfig(BaseModel):
     split: SplitKind = _evaluation(
         "blocks", "{default} of time (default), or whole segments: trials."
     )
-    folds: int = _evaluation(
-        0, "Train anew for each of so many folds as well. Default {default}: off.", ge=0
+    folds: int | None = _evaluation(
+        None,
+        "Train anew without each of so many folds, which decide p. Default: 5, or as many as there "
+        "is room for; 0: off.",
+        ge=0,
     )
-    nulls: int = _evaluation(
-        50, "How often labels are moved in time to see chance. Default {default}.", ge=0
+    nulls: int | None = _evaluation(
+        None,
+        "How often labels are moved in time to see chance. Default: 1000, or 50 where each takes a "
+        "training.",
+        ge=0,
     )
     null_retrain: bool = _evaluation(False, "Train the encoder anew on each moved label.")
     seeds: int = _evaluation(1, "Train with so many seeds and compare. Default {default}.", ge=1)
     umap: bool = _evaluation(False, "UMAP as a baseline too; needs `pip install 'grevy[umap]'`.")
     output_dir: str = _output("results/run", "Default {default}.", incidental=True)
+
+    @property
+    def n_nulls(self) -> int:
+        """How often labels are moved: as asked, or few where each move takes a training."""
+        return self.nulls if self.nulls is not None else 50 if self.null_retrain else 1000
 
     @field_validator("time_offsets", "label", "imports", mode="before")
     @classmethod
@@ -178,8 +191,8 @@ class RunConfig(BaseModel):
 
     @field_validator("time_offsets")
     @classmethod
-    def _offsets_are_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or min(value) < 1:
+    def _offsets_are_positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and min(value, default=0) < 1:
             raise ValueError("expected whole numbers of at least 1")
         return value
 
@@ -189,9 +202,9 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "give either `dataset=NAME` (`grevy datasets` lists them) or `data=FILE`"
             )
-        if 0 < self.nulls < FEWEST_NULLS:
+        if 0 < self.n_nulls < FEWEST_NULLS:
             raise ValueError(f"`nulls` is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
-        if self.null_retrain and not (self.nulls and self.holdout):
+        if self.null_retrain and not (self.n_nulls and self.holdout):
             raise ValueError("`null_retrain` needs `nulls` and `holdout` above 0")
         if self.folds == 1 or (self.folds and not self.holdout):
             needs = "at least 2, or 0" if self.holdout else "`holdout` above 0 beside it"

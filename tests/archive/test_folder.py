@@ -64,7 +64,8 @@ def model(recording):
 
 
 def outcome(folder, model, recording):
-    settings = make_config({"dataset": "arrays", "seed": 1}).model_dump(mode="json")
+    given = {"dataset": "arrays", "seed": 1, "max_iterations": 5000}
+    settings = make_config(given).model_dump(mode="json")
     embedding = model.transform(recording)
     metrics = {"goodness_of_fit_bits": 0.25, "train_r2": 0.5, "test_r2": 0.25, "prediction_r2": 0.5}
     archive.write_figure(folder / archive.FIGURE, Figure())

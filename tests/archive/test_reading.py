@@ -128,6 +128,83 @@ def test_a_damaged_file_is_named(copy, name, damage):
         read_run(copy)
 
 
+def of_velocity(metrics):
+    return metrics["scores"]["velocity"]
+
+
+def components(metrics):
+    return of_velocity(metrics)["blocked"]["pca"]
+
+
+def gain(metrics):
+    return components(metrics)["gain"]
+
+
+def null(metrics):
+    return of_velocity(metrics)["null"]
+
+
+def itself(metrics):
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "named"),
+    [
+        (itself, {"window_steps": 0}, "window_steps"),
+        (itself, {"window_steps": "10"}, "window_steps"),
+        (itself, {"window_steps": None}, "window_steps"),
+        (itself, {"window_steps": 2.5}, "window_steps"),
+        (components, {"columns": 0}, "columns"),
+        (components, {"columns": True}, "columns"),
+        (components, {"window": "both"}, "window"),
+        (components, {"window": ["summed"]}, "window"),
+        (components, {"by_window": {"one step": {"columns": 3}}}, "by_window"),
+        (components, {"by_window": {"summed": {"test_r2": 0.5}}}, "by_window.summed.columns"),
+        (components, {"by_window": {"lagged": {"columns": 3, "test_r2": "x"}}}, "lagged.test_r2"),
+        (components, {"by_window": [1]}, "by_window"),
+        (components, {"gain": 0.5}, "gain"),
+        (gain, {"value": "0.5"}, "gain.value"),
+        (gain, {"value": None}, "gain.value"),
+        (gain, {"score": "mean_error"}, "a gain in a score that does not decide"),
+        (gain, {"score": 3}, "gain.score"),
+        (gain, {"interval": [0.1]}, "gain.interval"),
+        (gain, {"interval": [0.1, 0.2, 0.3]}, "gain.interval"),
+        (gain, {"interval": ["a", "b"]}, "gain.interval"),
+        (null, {"method": "guessed"}, "null.method"),
+        (null, {"method": None}, "null.method"),
+        (null, {"folds": 1}, "null.folds"),
+        (null, {"p": 1.5}, "null.p"),
+        (null, {"p_adjusted": -0.1}, "null.p_adjusted"),
+        (null, {"p_adjusted": "0.1"}, "null.p_adjusted"),
+        (of_velocity, {"null": 0.05}, "velocity.null"),
+    ],
+)
+def test_scores_that_break_their_promises(copy, where, changes, named):
+    path = copy / archive.METRICS
+    metrics = json.loads(path.read_text())
+    where(metrics).update(changes)
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(GrevyError, match=rf"metrics\.json is damaged \(.*{named}.*\)\. Restore"):
+        read_run(copy)
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        (itself, "window_steps"), (components, "columns"), (components, "window"),
+        (components, "by_window"), (components, "gain"), (gain, "interval"), (null, "folds"),
+        (of_velocity, "null"),
+    ],
+)  # fmt: skip
+def test_scores_that_may_be_missing(copy, where, key):
+    path = copy / archive.METRICS
+    metrics = json.loads(path.read_text())
+    del where(metrics)[key]
+    path.write_text(json.dumps(metrics))
+    assert read_run(copy).metrics == metrics
+
+
 class Trap:
     def __reduce__(self):
         return (pytest.fail, ("code of a stranger's file was run",))
@@ -203,6 +280,12 @@ def test_decoded_values_that_do_not_fit_their_labels(copy, changes):
     rewritten(copy / archive.DECODED, **changes)
     with pytest.raises(GrevyError, match=r"decoded\.npz is damaged"):
         read_run(copy)
+
+
+@pytest.mark.parametrize("left_open", ["time_offsets", "folds", "nulls", "seed", "conditional"])
+def test_a_setting_that_was_left_open_is_read(tmp_path, left_open):
+    folder = write_run(tmp_path / "run", config={left_open: None})
+    assert read_run(folder).config[left_open] is None
 
 
 @pytest.mark.parametrize("shape", [(300,), (300, 2, 2)])

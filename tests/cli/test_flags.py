@@ -78,7 +78,8 @@ def test_every_setting_has_its_help():
     for each in settings.values():
         assert each.help.endswith((".", "jl"))
         assert "{" not in each.help
-    assert settings["nulls"].help.endswith("Default 50.")
+    assert settings["seeds"].help.endswith("Default 1.")
+    assert settings["folds"].kind is settings["nulls"].kind is int
     assert settings["distance"].help == "cosine (default) or euclidean."
     assert settings["split"].help.startswith("blocks of time (default)")
     assert settings["time_offsets"].kind is int

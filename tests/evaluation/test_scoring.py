@@ -17,9 +17,10 @@ from grevy.data.splits import Split, blocked_split, random_split
 from grevy.errors import GrevyError
 from grevy.evaluation.agreement import consistency
 from grevy.evaluation.baselines import linear_map_r2, manual_scores, principal_components
-from grevy.evaluation.decoding.decoder import decode
+from grevy.evaluation.decoding.decoder import decode, prepare
+from grevy.evaluation.decoding.pairing import gain
+from grevy.evaluation.kept import null_of_held_out
 from grevy.evaluation.metrics import consistency_metrics
-from grevy.evaluation.nulls import null_test
 from grevy.evaluation.scoring import evaluate
 from grevy.model.estimator import CEBRA
 from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
@@ -40,7 +41,7 @@ def slow(rng, length, tau, columns=1):
 def made(seed=0, length=T):
     """An embedding that tells something of three labels, and neurons that tell a little."""
     rng = np.random.default_rng(seed)
-    embedding = slow(rng, length, 8, 3).astype(np.float32)
+    embedding = slow(rng, length, 3, 3).astype(np.float32)
     noise = 0.7 * rng.normal(size=(length, 3))
     labels = (
         continuous(embedding[:, :2] + noise[:, :2], "place"),
@@ -76,8 +77,9 @@ class TestEvaluate:
     def test_its_parts(self, found):
         metrics = found.metrics
         assert set(metrics) == {
-            "train_r2", "test_r2", "prediction_r2", "scores", "leaky", "holdout",
+            "train_r2", "test_r2", "prediction_r2", "scores", "leaky", "window_steps", "holdout",
         }  # fmt: skip
+        assert metrics["window_steps"] == 1
         assert metrics["holdout"] == {
             "split": "blocks",
             "train_steps": len(SPLIT.train),
@@ -101,6 +103,10 @@ class TestEvaluate:
         }[what]
         expected = decode(inputs, KINDS[name], SPLIT, gap=GAP, n_bootstrap=100)
         scores = dict(found.metrics["scores"][name]["blocked"][what])
+        if what != "embedding":
+            assert scores.pop("columns") == inputs.shape[1]
+            assert scores.pop("window") == "one step"
+            assert scores.pop("gain")
         assert scores.pop("decoder") == expected.decoder
         intervals = {key: list(value) for key, value in expected.intervals.items()}
         assert scores.pop("intervals") == intervals
@@ -114,8 +120,33 @@ class TestEvaluate:
         assert scores == {**plain(expected.scores), "decoder": expected.decoder}
 
     @pytest.mark.parametrize("name", KINDS)
+    @pytest.mark.parametrize("what", ["pca", "raw"])
+    def test_the_gain_is_over_that_baseline(self, found, name, what):
+        label, true = KINDS[name], KINDS[name].values[SPLIT.test]
+        inputs = {
+            "pca": principal_components(RECORDING.neural, SPLIT.train, 3),
+            "raw": RECORDING.neural,
+        }[what]
+        own, other = (
+            prepare(each, SPLIT, gap=GAP).read(label).decoded for each in (EMBEDDING, inputs)
+        )
+        expected = gain(label, true, own, other, 100, 0)
+        blocked = found.metrics["scores"][name]["blocked"]
+        assert blocked[what]["gain"] == {
+            "score": expected.score,
+            "value": expected.value,
+            "interval": list(expected.interval),
+        }
+        better = blocked["embedding"][expected.score] - blocked[what][expected.score]
+        sign = -1 if name == "heading" else 1
+        assert expected.value == pytest.approx(sign * better)
+        assert expected.value > 0
+
+    @pytest.mark.parametrize("name", KINDS)
     def test_the_null(self, found, name):
-        expected = null_test(EMBEDDING, KINDS[name], SPLIT, gap=GAP, n=20)
+        ready = prepare(EMBEDDING, SPLIT, gap=GAP)
+        decoded = ready.read(KINDS[name]).decoded
+        expected = null_of_held_out(KINDS[name], ready.layout, decoded, WHOLE, 20, GAP, 0)
         assert found.metrics["scores"][name]["null"] == {
             "statistic": expected.statistic_name,
             "observed": expected.observed,
@@ -123,17 +154,15 @@ class TestEvaluate:
             "p": expected.p,
             "n": 20,
             "how": "shifted within segments",
-            "retrained": False,
-            "trained_on_label": False,
+            "method": "held-out",
+            "p_adjusted": 3 / 21,
         }
         assert expected.p == 1 / 21
 
-    def test_the_null_of_a_label_that_the_encoder_was_trained_with(self):
-        found = evaluate(EMBEDDING, RECORDING, SPLIT, trained_on=["heading"], **OPTIONS)
-        scores = found.metrics["scores"]
-        assert {name: each["null"]["trained_on_label"] for name, each in scores.items()} == {
-            "place": False, "heading": True, "side": False,
-        }  # fmt: skip
+    def test_the_p_of_a_single_label_is_not_adjusted(self):
+        place = make_recording(RECORDING.neural, [KINDS["place"]])
+        null = evaluate(EMBEDDING, place, SPLIT, **OPTIONS).metrics["scores"]["place"]["null"]
+        assert "p_adjusted" not in null
 
     @pytest.mark.parametrize("name", KINDS)
     def test_what_was_decoded(self, found, name):
@@ -238,8 +267,11 @@ class TestEvaluate:
         split = blocked_split(whole.segments, 0.2, 0)
         metrics = evaluate(EMBEDDING, whole, split, whole.neural, nulls=20).metrics
         assert "null" not in metrics["scores"]["side"]
+        assert "No p for 'side': " in metrics["note"]
         assert "'side' is constant within each of the 4 segments" in metrics["note"]
+        assert metrics["note"].count("No p") == 1
         assert "p" in metrics["scores"]["place"]["null"]
+        assert "p_adjusted" not in metrics["scores"]["place"]["null"]
 
     def test_the_encoder_can_be_trained_anew(self):
         given = []
@@ -250,7 +282,7 @@ class TestEvaluate:
 
         whole = make_recording(RECORDING.neural, [KINDS["place"]])
         null = evaluate(EMBEDDING, whole, SPLIT, nulls=20, retrain=retrain).metrics
-        assert null["scores"]["place"]["null"]["retrained"]
+        assert null["scores"]["place"]["null"]["method"] == "retrained"
         assert min(null["scores"]["place"]["null"]["values"]) > 0.99
         assert {label.name for label in given} == {"place"}
 
@@ -284,7 +316,7 @@ class TestGaps:
         whole = make_recording(RECORDING.neural, [KINDS["place"]], segments=self.segments)
         split = blocked_split(whole.segments, 0.2, GAP)
         found = evaluate(self.gappy(), whole, split, nulls=20, retrain=lambda label: self.gappy())
-        assert found.metrics["scores"]["place"]["null"]["retrained"]
+        assert found.metrics["scores"]["place"]["null"]["method"] == "retrained"
 
 
 class TestLeaky:
@@ -336,13 +368,15 @@ class TestRow11RandomSplits:
         assert metrics["leaky"]["x"]
         assert scores["random"]["test_r2"] > 0.5
         assert scores["blocked"]["embedding"]["test_r2"] < 0.1
-        assert scores["null"]["p"] > 0.05
+        assert "null" not in scores
+        assert "No p for 'x': " in metrics["note"]
+        assert "steps to forget itself" in metrics["note"]
 
 
 # --- no leak ---------------------------------------------------------------------------------
 
 TRAINING_SIDE = (
-    "decoder", "train_r2", "train_mean_error", "train_accuracy",
+    "decoder", "columns", "window", "train_r2", "train_mean_error", "train_accuracy",
 )  # fmt: skip
 
 
@@ -412,10 +446,12 @@ class TestNoLeak:
 # --- memory ----------------------------------------------------------------------------------
 
 
-def test_a_memory_map_is_never_copied_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("window", [(0, 1), (5, 5)])
+def test_a_memory_map_is_never_copied_whole(window, tmp_path, monkeypatch):
     """What grows with T is a few times (T, D); what does not is made small here."""
     monkeypatch.setattr("grevy.evaluation.decoding.knn.MAX_REFERENCES", 500)
     monkeypatch.setattr("grevy.evaluation.decoding.layout.MAX_SAMPLE", 500)
+    monkeypatch.setattr("grevy.evaluation.beside.MOST_COLUMNS", 300)
     rng = np.random.default_rng(0)
     length, neurons = 40_000, 500
     neural = np.lib.format.open_memmap(tmp_path / "neural.npy", "w+", np.float32, (length, neurons))
@@ -426,7 +462,7 @@ def test_a_memory_map_is_never_copied_whole(tmp_path, monkeypatch):
     embedding = slow(rng, length, 50, 2).astype(np.float32)
     tracemalloc.start()
     try:
-        evaluate(embedding, whole, split, neural, gap=10, nulls=0, n_bootstrap=0)
+        evaluate(embedding, whole, split, neural, window=window, gap=10, nulls=0, n_bootstrap=0)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -453,6 +489,10 @@ def broken(row):
         ((EMBEDDING, RECORDING, SPLIT), {"nulls": 19}, "19 nulls; expected at least 20"),
         ((EMBEDDING, RECORDING, SPLIT), {"nulls": -1}, "-1 nulls"),
         ((EMBEDDING, RECORDING, SPLIT), {"gap": -1}, "gap of -1"),
+        ((EMBEDDING, RECORDING, SPLIT), {"window": (0, 0)}, "from 0 steps before to 0 after"),
+        ((EMBEDDING, RECORDING, SPLIT), {"window": (-1, 1)}, "from -1 steps before to 1 after"),
+        ((EMBEDDING, RECORDING, SPLIT), {"window": (3, -1)}, "from 3 steps before to -1 after"),
+        ((EMBEDDING, RECORDING, SPLIT), {"window": (300, 301)}, "in a recording of 600"),
         ((EMBEDDING, RECORDING, SPLIT), {"n_bootstrap": 3}, "3 bootstrap"),
         ((EMBEDDING, RECORDING, SPLIT), {"seed": -1}, "seed -1"),
         ((EMBEDDING, RECORDING, SPLIT), {"metric": "manhattan"}, "unknown metric"),

@@ -6,21 +6,29 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from archived_runs import HOSTILE, decoded_label, held_out, made_labels
+from archived_runs import (
+    HOSTILE,
+    decoded_label,
+    held_out,
+    made_labels,
+    made_scores,
+    scored_run,
+    typed,
+)
 from grevy import archive
 from grevy.data.labels import continuous, discrete
 from grevy.errors import GrevyError
 from grevy.evaluation.scoring import Decoded
+from grevy.report.figures.evidence import evidence_figure
 from grevy.report.figures.findings import (
-    MAX_ROWS,
-    Evidence,
     confusion_figure,
     consistency_figure,
     decoded_figure,
-    evidence_figure,
     loss_figure,
 )
 from grevy.report.figures.heldout import class_bands
+from grevy.report.figures.sheet import MAX_ROWS
+from grevy.report.results import label_results
 from grevy.report.words import short
 
 
@@ -31,19 +39,25 @@ def decoded(names=None, length=300):
     ]
 
 
-def evidence(name="velocity", **changes):
-    given = {
-        "label": name, "score": "R²", "sources": ("Embedding", "Raw data"), "values": (0.7, 0.2),
-        "intervals": ((0.6, 0.8), None), "chance": 0.0, "null": np.linspace(-0.2, 0.1, 50),
-        "observed": 0.7,
-    }  # fmt: skip
-    return Evidence(**{**given, **changes})
+def weighed(window_steps=10, **kinds):
+    """Results of labels by their names, of the kinds or with the scores given."""
+    scores = {
+        name: made_scores(kind, window_steps=window_steps) if isinstance(kind, str) else kind
+        for name, kind in kinds.items()
+    }
+    return label_results(scored_run(scores, window_steps))
+
+
+ALL = {"velocity": "continuous", "direction": "circular", "odour": "discrete"}
 
 
 NOTHING = Decoded(*[np.zeros(0, np.int64)] * 3)
 FIGURES = {
     "decoded": lambda: decoded_figure(decoded(), 20.0),
-    "evidence": lambda: evidence_figure([evidence()]),
+    "evidence": lambda: evidence_figure(weighed(**ALL)),
+    "no differences, no nulls": lambda: evidence_figure(weighed(x=lacking("gain", "null"))),
+    "no nulls": lambda: evidence_figure(weighed(velocity=lacking("null"))),
+    "evidence of one step": lambda: evidence_figure(weighed(1, velocity="continuous")),
     "confusion": lambda: confusion_figure(decoded()),
     "loss": lambda: loss_figure(np.exp(-np.arange(300) / 50), 1.0),
     "consistency": lambda: consistency_figure(["a", "b"], np.array([[1.0, 0.5], [0.25, 1.0]])),
@@ -124,16 +138,89 @@ class TestDecoded:
 
 
 class TestEvidence:
-    def test_scores_intervals_chance_and_null(self):
-        figure = evidence_figure([evidence(), evidence("odour", null=None, observed=None)])
-        shown = words(figure)
-        assert {"velocity: baselines", "odour: baselines", "Labels moved in time"} <= set(shown)
-        assert {"0.70", "0.20"} <= set(shown)
-        assert sum(patch.get_height() for patch in figure.axes[1].patches) == 50
-        assert not figure.axes[3].axison
+    def test_scores_differences_chance_and_nulls(self):
+        figure = evidence_figure(weighed(velocity="continuous"))
+        baselines, gains, nulls = figure.axes
+        shown = set(map(typed, words(figure)))
+        assert {"velocity: baselines", "Embedding better by", "Labels moved in time"} <= shown
+        assert {"Embedding", "Principal components", "Raw activity"} <= shown
+        assert {
+            "10 steps, 3 numbers",
+            "10 steps lagged, 50 numbers",
+            "one step, 5 numbers",
+        } <= shown
+        assert {"0.71", "0.51", "0.41", "0.73", "0.63"} <= shown
+        assert {"+0.20", "+0.30", "-0.02", "+0.08"} <= shown
+        assert sum(patch.get_height() for patch in nulls.patches) == 50
+        assert 0 in [line.get_xdata()[0] for line in gains.lines if len(line.get_xdata()) == 2]
+        assert baselines.get_ylim() == gains.get_ylim()
+
+    def test_each_difference_stands_in_the_row_of_its_baseline(self):
+        baselines, gains, _ = evidence_figure(weighed(velocity="continuous")).axes
+        rows = [dots(axes) for axes in (baselines, gains)]
+        assert [place for place, _ in rows[0]][1:] == [place for place, _ in rows[1]]
+        for (_, score), (_, gain) in zip(rows[0][1:], rows[1], strict=True):
+            assert gain == pytest.approx(0.71 - score)
+
+    def test_an_error_is_better_where_it_is_smaller(self):
+        baselines, gains, nulls = evidence_figure(weighed(direction="circular")).axes
+        assert [gain for _, gain in dots(gains)] == pytest.approx([20.0, 30.0, -2.0, 8.0])
+        assert [score for _, score in dots(baselines)] == pytest.approx([24.0, 44, 54, 22, 32])
+        low, high = nulls.get_xlim()
+        assert low < 24 < high
+
+    @pytest.mark.parametrize(
+        ("gone", "panels"),
+        [(("gain",), ["baselines", "nulls"]), (("null",), ["baselines", "gains"]),
+         (("gain", "null"), ["baselines"])],
+    )  # fmt: skip
+    def test_what_no_label_has_takes_no_room(self, gone, panels):
+        figure = evidence_figure(weighed(velocity=lacking(*gone)))
+        assert len(figure.axes) == len(panels)
+        assert all(axes.axison for axes in figure.axes)
+
+    @pytest.mark.parametrize(("gone", "place"), [("gain", 1), ("null", 2)])
+    def test_what_one_label_lacks_is_left_empty(self, gone, place):
+        figure = evidence_figure(weighed(velocity=lacking(gone), odour="discrete"))
+        assert [axes.axison for axes in figure.axes] == [i != place for i in range(6)]
+
+    def test_a_terrible_baseline_is_drawn_at_the_edge(self):
+        scores = made_scores("continuous")
+        scores["blocked"]["raw"] |= {"test_r2": -3456.7}
+        scores["blocked"]["raw"]["gain"] |= {"value": 3457.4, "interval": [3000.0, 4000.0]}
+        figure = evidence_figure(weighed(velocity=scores))
+        assert {"◂ -3457", "▸ +3457"} <= set(map(typed, words(figure)))
+        for axes in figure.axes[:2]:
+            low, high = axes.get_xlim()
+            assert -2 < low < high < 2
 
     def test_a_null_of_one_value(self):
-        assert written(evidence_figure([evidence(null=np.zeros(19))]))
+        scores = made_scores("continuous")
+        scores["null"]["values"] = [0.0] * 19
+        assert written(evidence_figure(weighed(velocity=scores)))
+
+    def test_hostile_names_are_plain_text(self):
+        scores = made_scores("continuous")
+        scores["blocked"]["$\\frac{"] = dict(scores["blocked"]["pca"])
+        figure = evidence_figure(weighed(**{HOSTILE: scores}))
+        assert "$\\frac{" in words(figure)
+        assert b"<script" not in written(figure, "svg")
+
+
+def lacking(*gone):
+    """Scores without nulls, or without differences from baselines."""
+    scores = made_scores("continuous")
+    if "null" in gone:
+        del scores["null"]
+    for each in scores["blocked"].values() if "gain" in gone else ():
+        each.pop("gain", None)
+    return scores
+
+
+def dots(axes):
+    """Where the dots of a chart of rows lie: (from the top, value)."""
+    found = [line.get_data() for line in axes.lines if line.get_marker() == "o"]
+    return [(float(y[0]), float(x[0])) for x, y in found]
 
 
 class TestConfusion:
@@ -184,6 +271,10 @@ class TestConfusion:
             "no decoded",
         ),
         (lambda: evidence_figure([]), "no evidence"),
+        (
+            lambda: evidence_figure(weighed(x={**made_scores("discrete"), "blocked": {}})),
+            "no evidence",
+        ),
         (lambda: confusion_figure(decoded()[:2]), "no discrete"),
         (lambda: loss_figure([]), "no finite loss"),
         (lambda: loss_figure([np.nan]), "no finite loss"),

@@ -8,16 +8,12 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.text import Text
 
-from archived_runs import decoded_label, held_out, made_labels
+from archived_runs import decoded_label, held_out, made_labels, made_scores, scored_run
 from grevy.report.figures.embedding import embedding_figure
-from grevy.report.figures.findings import (
-    Evidence,
-    confusion_figure,
-    consistency_figure,
-    decoded_figure,
-    evidence_figure,
-)
+from grevy.report.figures.evidence import evidence_figure
+from grevy.report.figures.findings import confusion_figure, consistency_figure, decoded_figure
 from grevy.report.figures.lettering import FURTHER, USUAL, lettering, tell
+from grevy.report.results import label_results
 from grevy.report.words import short
 
 NAMES = ("\u4f4d\u7f6e", "\uba38\ub9ac \ubc29\ud5a5", "\u5302\u3044")
@@ -29,13 +25,15 @@ def drawn(kind):
     rng = np.random.default_rng(0)
     steps = held_out(300)
     decoded = [(label, decoded_label(label, steps, rng)) for label in LABELS]
-    evidence = Evidence(NAMES[0], "R²", ("Embedding", NAMES[1]), (0.7, 0.2), (None, None), 0.0)
+    scores = made_scores("continuous")
+    scores["blocked"][NAMES[1]] = dict(scores["blocked"]["pca"])
+    results = label_results(scored_run({NAMES[0]: scores}))
     return {
         "embedding": lambda: embedding_figure(rng.normal(size=(300, 3)), LABELS, title=NAMES[0]),
         "classes": lambda: embedding_figure(rng.normal(size=(300, 3)), LABELS[::-1]),
         "decoded": lambda: decoded_figure(decoded),
         "confusion": lambda: confusion_figure(decoded),
-        "evidence": lambda: evidence_figure([evidence]),
+        "evidence": lambda: evidence_figure(results),
         "consistency": lambda: consistency_figure([*NAMES[:2]], np.eye(2)),
     }[kind]()
 

@@ -26,6 +26,7 @@ from archived_runs import (
     made_labels,
     made_metrics,
     made_scores,
+    typed,
     write_run,
 )  # fmt: skip
 from grevy import archive
@@ -44,18 +45,20 @@ from grevy.report.figures.heldout import (
     unbroken,
 )
 from grevy.report.files import write_figures, write_report
+from grevy.report.page.baselines import baseline_chart, gain_chart
 from grevy.report.page.decoded import decoded_charts
 from grevy.report.page.evidence import (
-    baseline_chart,
     chance_loss,
+    evidence_lead,
     folds_chart,
     loss_chart,
     null_chart,
 )
 from grevy.report.page.methods import bibtex, command, methods
 from grevy.report.page.packing import NOTHING, plain, quantised, script_json
-from grevy.report.page.page import report_html, score_table
+from grevy.report.page.page import report_html
 from grevy.report.page.space import space_data
+from grevy.report.page.table import score_table
 from grevy.report.results import label_results
 from grevy.report.summary import describe_metrics
 from grevy.report.verdict import run_verdicts
@@ -117,11 +120,6 @@ def run(finished):
 @pytest.fixture(scope="module")
 def page(run):
     return Page(report_html(run))
-
-
-def typed(text):
-    """A text with the signs of a keyboard."""
-    return text.translate({0xA0: " ", 0x2212: "-", 0x2013: "-"})
 
 
 def changed(run, **metrics):
@@ -220,7 +218,7 @@ class TestHostileNames:
         metrics["note"] = HOSTILE
         metrics["consistency"]["names"] = [HOSTILE, "{{ config }}"]
         for scores in metrics["scores"].values():
-            scores["null"]["how"] = scores["null"]["note"] = HOSTILE
+            scores["null"]["how"] = scores["null"]["method"] = HOSTILE
             scores["blocked"]["embedding"]["decoder"] = HOSTILE
             scores["blocked"][HOSTILE] = dict(scores["blocked"]["pca"])
         run = replace(read_run(folder), metrics=metrics)
@@ -247,7 +245,12 @@ class TestHostileNames:
 
     def test_plotly_gets_no_markup(self, page):
         for chart in page.data("chart-data").values():
-            assert "<" not in json.dumps({**chart, "data": without_templates(chart["data"])})
+            told = json.dumps({**chart, "data": without_templates(chart["data"])})
+            assert "<" not in re.sub(OWN_MARKUP, "", told)
+
+
+# The second, smaller line of the name of a row.
+OWN_MARKUP = r"<br>|<span style=\\\"font-size:11px;color:#[0-9a-f]{6}\\\">|</span>"
 
 
 def without_templates(traces):
@@ -417,135 +420,55 @@ class TestSpace:
         assert colour["high"] == n_classes - 0.5
 
 
-def verdict_of(kind, **scores):
-    metrics = {"scores": {"x": made_scores(kind, **scores)}}
-    from grevy.archive.folder import RunFolder
-    from grevy.archive.reading import ArchivedRun
-
-    nothing = np.zeros((2, 1), np.float32)
-    run = ArchivedRun(
-        RunFolder(Path("none")), {}, metrics, {"files": {}}, nothing, (), np.array([[0, 2]]), None,
-        {}, {},
-    )  # fmt: skip
-    return run_verdicts(label_results(run), metrics)[0]
-
-
-CASES = [
-    ("continuous", {}, "better"),
-    ("circular", {}, "better"),
-    ("discrete", {}, "better"),
-    ("continuous", {"p": 0.05 + 1e-9, "n": 20}, "chance"),
-    ("continuous", {"p": 0.3}, "chance"),
-    ("circular", {"p": 0.3}, "chance"),
-    ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "pca": 0.0}, "untested"),
-    ("continuous", {"value": 0.1, "low_high": (0.0, 0.2), "pca": 0.0}, "untested"),
-    ("continuous", {"value": 0.1, "low_high": (-0.01, 0.2), "p": 0.3}, "chance"),
-    ("continuous", {"value": -0.3, "pca": -0.5}, "chance"),
-    ("circular", {"value": 85.0, "low_high": (80.0, 91.0), "pca": 90.0}, "untested"),
-    ("discrete", {"value": 0.3, "low_high": (0.24, 0.36), "pca": 0.2}, "untested"),
-    ("continuous", {"pca": 0.71}, "no better than PCA"),
-    ("continuous", {"pca": 0.8}, "no better than PCA"),
-    ("circular", {"pca": 20.0}, "no better than PCA"),
-    ("circular", {"pca": 26.0}, "unclear"),
-    ("discrete", {"pca": 0.74}, "unclear"),
-    ("continuous", {"p": 0.25, "n": 11}, "untested"),
-    ("continuous", {"p": 1 / 20, "n": 19}, "untested"),
-    ("continuous", {"p": 1 / 21, "n": 20}, "better"),
-    ("continuous", {"p": 2 / 21, "n": 20}, "chance"),
-]
-
-
-class TestVerdict:
-    @pytest.mark.parametrize(("kind", "scores", "finding"), CASES)
-    def test_what_counts_as_what(self, kind, scores, finding):
-        verdict = verdict_of(kind, **scores)
-        assert verdict.finding == finding
-        plain_words = {
-            "better": "Better than chance and than PCA", "chance": "No better than chance",
-            "no better than PCA": "no better than PCA", "unclear": "not clearly better than PCA",
-            "untested": "Not shown to be better than chance",
-        }  # fmt: skip
-        assert plain_words[finding] in verdict.claim
-
-    def test_it_tells_score_interval_null_and_baseline(self):
-        verdict = verdict_of("continuous", value=0.71, low_high=(0.66, 0.76), pca=0.4)
-        words = typed(verdict.numbers)
-        assert words == (
-            "R² 0.71 on held-out time (95 % interval 0.66 to 0.76); chance is 0.00, and none of "
-            "50 nulls (shifted within segments) did as well, p = 0.020; PCA with as many "
-            "dimensions reaches 0.40."
-        )
-
-    def test_how_many_nulls_did_as_well(self):
-        assert "9 of 50 nulls" in typed(verdict_of("continuous", p=10 / 51).numbers)
-
-    def test_units_are_named_once(self, run):
-        direction = run_verdicts(label_results(run), run.metrics)[1]
-        assert "24.0 degrees on held-out time" in direction.numbers
-        assert "20.0 to 28.0 degrees" in direction.numbers
-
-    def test_without_null_and_interval_luck_is_not_ruled_out(self, run):
-        scores = made_scores("continuous")
-        del scores["null"], scores["blocked"]["embedding"]["intervals"]
-        verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
-        assert verdict.finding == "untested"
-        assert "luck is not ruled out" in verdict.numbers
-
-    def test_without_pca_it_claims_nothing_about_pca(self, run):
-        scores = made_scores("continuous")
-        del scores["blocked"]["pca"]
-        verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
-        assert verdict.claim == "Better than chance"
-        assert "no baseline" in verdict.numbers
-
-    def test_a_warning_of_the_null_is_passed_on(self, run):
-        scores = made_scores("continuous")
-        scores["null"]["note"] = "the label drifts, and p cannot tell."
-        verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
-        assert verdict.numbers.endswith("reaches 0.51. The label drifts, and p cannot tell.")
-        assert verdict.finding == "untested"
-        assert verdict.claim == "Not shown to be better than chance"
-
-    def test_an_interval_that_reaches_chance_is_said(self):
-        verdict = verdict_of("continuous", value=0.1, low_high=(-0.01, 0.2), pca=0.0)
-        assert typed(verdict.numbers).endswith(
-            "The 95 % interval reaches chance, so luck is not ruled out."
-        )
-
-    def test_a_kept_encoder_that_has_seen_the_label_is_said_with_the_claim(self, run):
-        scores = made_scores("continuous")
-        scores["null"]["trained_on_label"] = True
-        verdict = run_verdicts(label_results(changed(run, scores={"velocity": scores})), {})[0]
-        assert verdict.finding == "better"
-        assert "the encoder kept" in verdict.numbers
-
-    @pytest.mark.parametrize(
-        ("metrics", "words"),
-        [
-            ({"goodness_of_fit_heldout_bits": 1.5, "goodness_of_fit_bits": 9.0}, "1.50 bits"),
-            ({"goodness_of_fit_bits": 0.25}, "0.250 bits more than chance on the time it was"),
-            ({}, "Nothing was decoded"),
-        ],
-    )
-    def test_without_labels(self, metrics, words):
-        (verdict,) = run_verdicts([], metrics)
-        assert words in verdict.numbers
-        assert verdict.finding == "none"
-
-
 class TestTable:
     def test_every_score_in_its_row(self, run):
         table = score_table(label_results(run)[0])
         assert table["head"][0] == "R²"
-        rows = {row["name"]: row for row in table["rows"]}
-        assert list(rows) == [
-            "Embedding", "Principal components", "Raw data", "Constant answer",
+        names = [(row["name"], row["reading"], row["tag"]) for row in table["rows"]]
+        assert [tuple(map(typed, each)) for each in names] == [
+            ("Embedding", "10 steps", ""),
+            ("Principal components", "10 steps summed", ""),
+            ("Principal components", "10 steps lagged", "not chosen"),
+            ("Principal components, one step", "", ""),
+            ("Raw activity", "10 steps lagged", ""),
+            ("Raw activity", "10 steps summed", "not chosen"),
+            ("Raw activity, one step", "", ""),
+            ("Constant answer", "", ""),
+            ("Embedding", "", "random split, leaky"),
+        ]
+        rows = table["rows"]
+        assert [typed(row["columns"]) for row in rows] == [*"3333", "50", *"55-3"]
+        assert [row["cells"][0] for row in rows] == [
+            "0.71", "0.51", "0.47", "0.41", "0.73", "0.69", "0.63", "\N{MINUS SIGN}0.02", "0.71",
         ]  # fmt: skip
-        assert [row["random"] for row in table["rows"]] == [False] * 4 + [True]
-        first = table["rows"][0]
-        assert first["cells"][0] == "0.71"
-        assert first["interval"] == "0.67 to 0.75"
-        assert first["decoder"] == "ridge, alpha 1"
+        assert [typed(row["gain"]) for row in rows] == [
+            "-", "0.20 (0.16 to 0.24)", "-", "0.30 (0.26 to 0.34)", "-0.02 (-0.08 to 0.04)", "-",
+            "0.08 (0.04 to 0.12)", "-", "-",
+        ]  # fmt: skip
+        assert rows[0]["interval"] == "0.67 to 0.75"
+        assert rows[2]["decoder"] == "k nearest neighbours"
+
+    @pytest.mark.parametrize("steps", [1, None])
+    def test_a_window_of_one_step_has_no_second_rows(self, run, steps):
+        scores = {"velocity": made_scores("continuous", window_steps=steps)}
+        rows = score_table(label_results(changed(run, scores=scores, window_steps=steps))[0])[
+            "rows"
+        ]
+        known = "one step" if steps else ""
+        assert [(row["name"], row["reading"]) for row in rows] == [
+            ("Embedding", known), ("Principal components", "one step"),
+            ("Raw activity", "one step"), ("Constant answer", ""), ("Embedding", ""),
+        ]  # fmt: skip
+
+    def test_without_differences_there_is_no_column_of_them(self, run):
+        scores = made_scores("continuous")
+        for each in scores["blocked"].values():
+            each.pop("gain", None)
+        table = score_table(label_results(changed(run, scores={"velocity": scores}))[0])
+        assert table["gain"] == ""
+        assert score_table(label_results(run)[1])["gain"].startswith(
+            "embedding better by (degrees), 95"
+        )
 
     def test_the_unit_stands_in_the_head(self, run):
         head = score_table(label_results(run)[1])["head"]
@@ -563,8 +486,9 @@ class TestCharts:
 
         result = label_results(run)[place]
         charts = decoded_charts(run, result, place)
-        charts += [baseline_chart(result, place), null_chart(result, place), loss_chart(run)]
-        assert len(charts) == 6
+        draws = (baseline_chart, gain_chart, null_chart)
+        charts += [*(draw(result, place) for draw in draws), loss_chart(run)]
+        assert len(charts) == 7
         for chart in charts:
             graph_objects.Figure(chart.specification)  # refuses what plotly.js does not know
             assert all(trace.get("visible", True) in (True, False) for trace in chart.traces)
@@ -583,8 +507,12 @@ class TestCharts:
         chart = baseline_chart(label_results(changed(run, scores={"velocity": scores}))[0], 0)
         low, high = chart.layout["xaxis"]["range"]
         assert low > -1
-        assert high < 1
-        assert "◂ \N{MINUS SIGN}3457" in chart.traces[0]["text"]
+        assert high < 1.2
+        assert "◂ \N{MINUS SIGN}3457" in numbers_of(chart)
+        scores["blocked"]["raw"]["gain"] |= {"value": 3457.4, "interval": [3000.0, 4000.0]}
+        chart = gain_chart(label_results(changed(run, scores={"velocity": scores}))[0], 0)
+        assert chart.layout["xaxis"]["range"][1] < 2
+        assert "▸ +3457" in numbers_of(chart)
 
     def test_nulls_that_are_all_the_same(self, run):
         scores = made_scores("discrete")
@@ -872,7 +800,7 @@ class TestChanceOfClasses:
         assert "Constant answer 0.50" in chart.alternative
         verdict = run_verdicts([result], run.metrics)[0]
         assert "chance is 0.50" in verdict.numbers
-        constant = score_table(result)["rows"][3]
+        constant = score_table(result)["rows"][-2]
         assert constant["name"] == "Constant answer"
         assert constant["cells"][0] == "0.50"
 
@@ -891,16 +819,6 @@ class TestChanceOfClasses:
             "  random split: balanced accuracy 0.750 (chance 0.500), accuracy 0.900 (chance "
             "0.800), macro F1 0.700"
         )
-
-
-def test_numbers_stay_off_the_line_of_chance(run):
-    """Score, PCA, raw and the constant answer; chance is 0.25, and the axis goes to 0.9."""
-    scores = made_scores("discrete", value=0.9, low_high=(0.85, 0.9), pca=0.27)
-    scores["blocked"]["raw"]["balanced_accuracy"] = 0.24
-    chart = baseline_chart(label_results(changed(run, scores={"odour": scores}))[0], 0)
-    assert chart.traces[0]["textposition"] == [
-        "top center", "top right", "top left", "middle right",
-    ]  # fmt: skip
 
 
 class TestManyClasses:
@@ -927,52 +845,209 @@ class TestManyClasses:
         tracemalloc.stop()
 
 
-class TestSeenLabel:
-    """The p of an encoder that has seen the true label, and no moved one, says so."""
+class TestBaselines:
+    """Scores and differences, row by row; what sees one step adds a second line to its kind."""
 
-    words = "the encoder was trained with the true label of the training steps"
+    @pytest.mark.parametrize("steps", [10, 1, None])
+    def test_rows_are_named_by_what_they_see(self, run, steps):
+        scores = {"velocity": made_scores("continuous", window_steps=steps)}
+        result = label_results(changed(run, scores=scores, window_steps=steps))[0]
+        named = {
+            10: [
+                "Embedding/10 steps, 3 numbers",
+                "Principal components/10 steps summed, 3 numbers", "one step, 3 numbers",
+                "Raw activity/10 steps lagged, 50 numbers", "one step, 5 numbers",
+                "Constant answer",
+            ],
+            1: [
+                "Embedding/one step, 3 numbers", "Principal components/one step, 3 numbers",
+                "Raw activity/one step, 5 numbers", "Constant answer",
+            ],
+            None: [
+                "Embedding/3 numbers", "Principal components/one step, 3 numbers",
+                "Raw activity/one step, 5 numbers", "Constant answer",
+            ],
+        }  # fmt: skip
+        assert ticks(baseline_chart(result, 0)) == named[steps]
+        assert ticks(gain_chart(result, 0)) == named[steps][1:-1]
 
-    def told(self, run, **null):
+    def test_the_second_line_is_smaller_and_nearer(self, run):
+        chart = baseline_chart(label_results(run)[0], 0)
+        (dots,) = chart.traces
+        gaps = np.diff(dots["y"])
+        sizes = dots["marker"]["size"]
+        assert (gaps > 0).all()
+        assert gaps[[1, 3]].max() < gaps[[0, 2, 4]].min()
+        assert max(sizes[2], sizes[4]) < min(sizes[0], sizes[1], sizes[3])
+
+    def test_without_its_kind_above_a_second_line_has_its_whole_name(self, run):
         scores = made_scores("continuous")
-        scores["null"] |= null
-        changed_run = changed(run, scores={"velocity": scores})
-        result = label_results(changed_run)[0]
-        return (
-            null_chart(result, 0).caption,
-            run_verdicts([result], {})[0].numbers,
-            "\n".join(describe_metrics(changed_run.metrics)),
-        )
+        scores["blocked"]["pca"]["test_r2"] = float("nan")
+        named = ticks(baseline_chart(label_results(changed(run, scores={"x": scores}))[0], 0))
+        assert named[:2] == [
+            "Embedding/10 steps, 3 numbers",
+            "Principal components, one step/one step, 3 numbers",
+        ]
+        assert named[3] == "one step, 5 numbers"
 
-    def test_it_is_said_near_the_p(self, run):
-        caption, verdict, summary = self.told(run, trained_on_label=True)
-        assert self.words in caption.replace("The encoder", "the encoder")
-        assert "`null_retrain` gives the p that counts" in caption
-        assert "(shifted within segments; the encoder kept)" in typed(verdict)
-        assert "p = 0.020, the encoder kept" in summary
-        assert f"p, the encoder kept: {self.words}" in summary
+    def test_each_number_stands_in_its_row(self, run):
+        chart = baseline_chart(label_results(run)[0], 0)
+        notes = chart.layout["annotations"]
+        assert [note["y"] for note in notes] == chart.traces[0]["y"]
+        assert list(map(typed, numbers_of(chart))) == [
+            "0.71", "0.51", "0.41", "0.73", "0.63", "-0.02",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_right_of_zero_is_better_for_scores_and_errors(self, run, place):
+        result = label_results(run)[place]
+        chart = gain_chart(result, place)
+        components, _, raw, _ = unpacked(chart.traces[0]["x"])
+        assert components > 0 > raw
+        assert chart.layout["shapes"][0]["x0"] == 0
+        low, high = chart.layout["xaxis"]["range"]
+        assert low < raw < components < high
+        signs = [text[0] for text in numbers_of(chart)]
+        assert signs == ["+", "+", "\N{MINUS SIGN}", "+"]
+        is_error = result.kind == "circular"
+        first = f"The {'baseline' if is_error else 'embedding'}'s {result.title()} minus the"
+        assert chart.caption.startswith(first)
+        less = "the embedding 20.0 degrees less" in typed(chart.alternative)
+        assert less == is_error
+
+    def test_intervals_lie_about_the_difference(self, run):
+        (dots,) = gain_chart(label_results(run)[0], 0).traces
+        assert unpacked(dots["error_x"]["array"]) == pytest.approx([0.04, 0.04, 0.06, 0.04])
+        assert unpacked(dots["error_x"]["arrayminus"]) == pytest.approx([0.04, 0.04, 0.06, 0.04])
+
+    def test_without_differences_there_is_no_such_chart(self, run):
+        scores = made_scores("continuous")
+        for each in scores["blocked"].values():
+            each.pop("gain", None)
+        result = label_results(changed(run, scores={"velocity": scores}))[0]
+        assert gain_chart(result, 0) is None
+        assert len(ticks(baseline_chart(result, 0))) == 6
 
     @pytest.mark.parametrize(
-        "null",
-        [{"trained_on_label": True, "retrained": True}, {"trained_on_label": False}],
-    )
-    def test_not_where_it_does_not_hold(self, run, null):
-        for said in self.told(run, **null):
-            assert "true label of the training" not in said
-            assert "encoder kept" not in said
-
-    @pytest.mark.parametrize(
-        ("conditional", "kind", "seen"),
+        ("steps", "words"),
         [
-            ("time", "continuous", False),
-            ("time", "discrete", True),
-            ("time_delta", "continuous", True),
+            (10, "These baselines see the 10 steps that the encoder sees"),
+            (1, "These baselines see one step at a time, as the encoder does."),
+            (None, "These baselines see one step at a time."),
         ],
     )
-    def test_an_older_run_is_judged_by_its_settings(self, run, conditional, kind, seen):
-        scores = made_scores(kind)
-        del scores["null"]["trained_on_label"]
-        older = replace(changed(run, scores={"x": scores}), config={"conditional": conditional})
-        assert label_results(older)[0].null.is_of_seen_label == seen
+    def test_the_page_says_what_they_see(self, run, steps, words):
+        scores = {"velocity": made_scores("continuous", window_steps=steps)}
+        given = changed(run, scores=scores, window_steps=steps)
+        assert words in typed(evidence_lead(label_results(given)))
+        assert words in Page(report_html(given)).words
+
+    def test_without_any_it_says_nothing_of_them(self, run):
+        scores = made_scores("continuous")
+        for name in [name for name in scores["blocked"] if name not in ("embedding", "chance")]:
+            del scores["blocked"][name]
+        lead = evidence_lead(label_results(changed(run, scores={"velocity": scores})))
+        assert "baselines" not in lead
+        assert "moved against the neural data" in lead
+
+
+def numbers_of(chart):
+    """What is written beside the rows."""
+    return [note["text"] for note in chart.layout["annotations"]]
+
+
+def ticks(chart):
+    """The names of the rows; a slash before the second line."""
+    own = [
+        re.sub("<br>", "/", re.sub("<span[^>]*>|</span>", "", tick))
+        for tick in chart.layout["yaxis"]["ticktext"]
+    ]
+    return list(map(typed, own))
+
+
+class TestHowPWasMade:
+    WORDS = {  # noqa: RUF012
+        "folds": (
+            "Each of 5 stretches of the recording was decoded by an encoder and a decoder",
+            "5 encoders, each trained without one stretch of the recording",
+            "50 nulls (shifted within segments; 5 folds): p = 0.020",
+        ),
+        "held-out": (
+            "Encoder and decoder stay as they are",
+            "with encoder and decoder kept, the labels of the held-out steps, but of those within",
+            "50 nulls (shifted within segments; held-out): p = 0.020",
+        ),
+        "retrained": (
+            "The encoder was trained anew on each moved label.",
+            "and the encoder trained anew on each",
+            "50 nulls (shifted within segments; retrained): p = 0.020",
+        ),
+    }
+
+    @pytest.mark.parametrize("method", WORDS)
+    def test_it_is_said_everywhere(self, run, method):
+        made = changed(run, scores={"velocity": made_scores("continuous", method=method)})
+        results = label_results(made)
+        caption, text, line = self.WORDS[method]
+        assert caption in null_chart(results[0], 0).caption
+        assert text in typed(methods(made, results))
+        assert any(line in each for each in describe_metrics(made.metrics))
+        others = [words for other, words in self.WORDS.items() if other != method]
+        for other_caption, other_text, _ in others:
+            assert other_caption not in null_chart(results[0], 0).caption
+            assert other_text not in typed(methods(made, results))
+
+    def test_whole_segments_that_move_leave_no_steps_out(self, run):
+        scores = made_scores("continuous", method="held-out")
+        scores["null"]["how"] = "whole segments permuted"
+        made = changed(run, scores={"velocity": scores})
+        results = label_results(made)
+        assert "left out" not in null_chart(results[0], 0).caption
+        assert "memory" not in methods(made, results)
+
+    def test_several_labels_are_adjusted_for(self, run):
+        scores = {
+            name: made_scores(kind, p=1 / 101, n=100, p_adjusted=3 / 101)
+            for name, kind in [
+                ("velocity", "continuous"), ("direction", "circular"), ("odour", "discrete")
+            ]
+        }  # fmt: skip
+        made = changed(run, scores=scores)
+        results = label_results(made)
+        said = "p = 0.010, adjusted for 3 labels p = 0.030"
+        assert said in typed(null_chart(results[0], 0).caption)
+        assert "The p of 3 labels were adjusted by Holm's method" in typed(methods(made, results))
+        line = "p = 0.010, adjusted (Holm) p = 0.030"
+        assert sum(line in each for each in describe_metrics(made.metrics)) == 3
+
+    def test_methods_of_several_kinds_are_named_by_label(self, run):
+        scores = {
+            "velocity": made_scores("continuous"),
+            "odour": made_scores("discrete", method="retrained"),
+        }
+        made = changed(run, scores=scores)
+        text = typed(methods(made, label_results(made)))
+        assert "Nulls (velocity): 5 encoders" in text
+        assert "Nulls (odour): labels were moved" in text
+
+    def test_none_can_be_given(self, run):
+        scores = made_scores("continuous")
+        del scores["null"]
+        note = "No p for 'velocity': it needs 40 steps to forget itself."
+        made = changed(run, scores={**run.metrics["scores"], "velocity": scores}, note=note)
+        page = Page(report_html(made))
+        assert "null-0" not in page.data("chart-data")
+        assert page.words.count("No p can be given for this label; the note below") == 1
+        assert note in page.words
+        assert "No p could be given for velocity." in page.words
+
+    def test_reduced_neurons_are_said(self, run):
+        scores = made_scores("continuous")
+        made = changed(run, scores={"velocity": scores})
+        assert "leading component" not in methods(made, label_results(made))
+        scores["blocked"]["raw"]["by_window"]["lagged"]["columns"] = 40
+        text = typed(methods(made, label_results(made)))
+        assert "Lagged were the 4 leading components of the neurons." in text
 
 
 class TestFolds:
@@ -1095,6 +1170,9 @@ class TestMethods:
             "offset10-model", "200 steps with Adam", "batches of 512 references", "seed was 7",
             "60 time steps in contiguous stretches", "velocity (continuous; ridge, alpha 1)",
             "block bootstrap", "50 times", "p = (1 + number of nulls",
+            "principal components with as many dimensions as the embedding and raw activity",
+            "the 10 time steps of the encoder's receptive field, summed or side by side (lagged)",
+            "Differences between embedding and baselines are paired", "5 encoders, each trained",
         ):  # fmt: skip
             assert words in text, words
 

@@ -13,12 +13,19 @@ from grevy.data.labels import circular, continuous, discrete
 from grevy.data.recording import make_recording
 from grevy.errors import GrevyError
 from grevy.evaluation.decoding.folds import pool
+from grevy.evaluation.scoring import evaluate
 from grevy.model.checkpoints import Checkpoints
 from grevy.model.estimator import CEBRA
 from grevy.runs.assessment import assess, embed_recordings
-from grevy.runs.experiment import train
-from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
-from grevy.runs.preparing import make_model
+from grevy.runs.experiment import run_experiment, train
+from grevy.runs.holding_out import (
+    fold_splits,
+    holdout_split,
+    settle_folds,
+    settle_seed,
+    training_parts,
+)
+from grevy.runs.preparing import make_model, settle_offsets
 from logged import logged
 
 SETTINGS = {
@@ -27,6 +34,7 @@ SETTINGS = {
     "max_iterations": 60,
     "batch_size": 64,
     "learning_rate": 1e-2,
+    "temperature": 1.0,
     "time_offsets": 2,
     "device": "cpu",
     "seed": 3,
@@ -59,24 +67,65 @@ def assessed(recordings, **settings):
 
 
 @pytest.mark.parametrize("kind", ["continuous", "circular", "discrete"])
-def test_a_true_label_stands_above_moved_ones(kind):
-    found, *_ = assessed([made(kind=kind)], nulls=20)
+@pytest.mark.parametrize(
+    ("folds", "length", "method"), [(3, 500, "folds"), (0, 1500, "held-out")], ids=["folds", "none"]
+)
+def test_a_true_label_stands_above_moved_ones(kind, folds, length, method):
+    found, *_ = assessed([made(kind=kind, length=length)], nulls=20, folds=folds)
     null = found.metrics["scores"]["place"]["null"]
+    assert null["method"] == method
+    assert null.get("folds", 0) == folds
     assert null["n"] == 20
     assert null["observed"] > max(null["values"])
     assert null["p"] == pytest.approx(1 / 21)
-    assert not null["retrained"]
+
+
+def test_the_p_of_folds_is_of_every_step():
+    found, *_ = assessed([made()], nulls=20, folds=3)
+    assert sum(found.metrics["folds"]["place"]["test_steps"]) == 500
+    pooled = found.metrics["folds"]["place"]["pooled"]
+    assert found.metrics["scores"]["place"]["null"]["observed"] == pooled["test_r2"]
 
 
 def test_retraining_on_moved_labels():
     few = {"nulls": 20, "max_iterations": 3}
-    found, _, _, told = assessed([made(length=300)], null_retrain=True, **few)
-    plain, *_ = assessed([made(length=300)], **few)
-    anew, kept = (f.metrics["scores"]["place"]["null"] for f in (found, plain))
-    assert anew["retrained"]
-    assert anew["observed"] == kept["observed"]
-    assert anew["values"] != kept["values"]
-    assert any("20 times more" in line for line in told)
+    found, _, _, told = assessed([made(length=300)], null_retrain=True, folds=2, **few)
+    scores = found.metrics["scores"]["place"]
+    assert scores["null"]["method"] == "retrained"
+    assert scores["null"]["observed"] == scores["blocked"]["embedding"]["test_r2"]
+    assert len(set(scores["null"]["values"])) == 20
+    assert "folds" in found.metrics
+    for times in (2, 20):
+        assert any(f"training {times} times more" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "steps"),
+    [("offset1-model", 1), ("offset5-model", 5), ("offset10-model", 10)],
+)
+def test_baselines_see_what_the_encoder_sees(architecture, steps, monkeypatch):
+    """One neural step is changed; the embedding changes where the window given reaches it."""
+    given = {}
+
+    def watched(*arguments, **named):
+        given.update(named)
+        return evaluate(*arguments, **named)
+
+    monkeypatch.setattr("grevy.runs.assessment.evaluate", watched)
+    recording = made()
+    few = {"model_architecture": architecture, "max_iterations": 2}
+    found, model, *_ = assessed([recording], **few)
+    assert found.metrics["window_steps"] == sum(given["window"]) == steps
+    lines = set(found.metrics["scores"]["place"]["blocked"])
+    assert ({"pca_one_step", "raw_one_step"} <= lines) == (steps > 1)
+    neural = recording.neural.copy()
+    neural[250] += 5
+    before, after = given["window"]
+    changed = embed_recordings(model, [dataclasses.replace(recording, neural=neural)])
+    moved = (changed != embed_recordings(model, [recording])).any(axis=1)
+    reached = 250 - np.flatnonzero(moved)
+    assert set(reached) <= set(range(-before, after))
+    assert {reached.min(), reached.max()} == {-before, after - 1}
 
 
 def test_seeds_are_compared_on_held_out_steps():
@@ -112,7 +161,7 @@ def diverging_after(monkeypatch, allowed):
     [
         ({"seeds": 2}, "No consistency between seeds: the loss is not a finite number at step 5"),
         ({"seeds": 2, "validation": 0.2}, "No consistency between seeds: the loss"),
-        ({"nulls": 20, "null_retrain": True}, "No nulls for 'place': the loss is not a finite"),
+        ({"nulls": 20, "null_retrain": True}, "No p for 'place': the loss is not a finite"),
         ({"folds": 2}, "No folds: the loss is not a finite"),
     ],
     ids=["seeds", "seeds, validation", "nulls", "folds"],
@@ -229,9 +278,14 @@ class TestFolds:
         plain, one, *_ = assessed([made()], nulls=20)
         folded, other, *_ = assessed([made()], nulls=20, folds=2)
         assert one.solver_.history == other.solver_.history
-        metrics = {**folded.metrics}
-        del metrics["folds"]
-        assert metrics == plain.metrics
+        one, other = plain.metrics["scores"]["place"], folded.metrics["scores"]["place"]
+        assert other["null"]["method"] == "folds"
+        for name in ("random", "blocked"):
+            assert one[name] == other[name]
+        others = {"folds", "scores", "note"}
+        assert {name: each for name, each in folded.metrics.items() if name not in others} == {
+            name: each for name, each in plain.metrics.items() if name not in others
+        }
 
     def test_two_recordings(self):
         recordings = [made(seed=0), made(seed=1, neurons=4)]
@@ -284,11 +338,101 @@ class TestFolds:
         assert "No folds: " in found.metrics["note"]
         assert "scores" in found.metrics
 
+    def test_where_they_fail_the_p_is_of_the_held_out_blocks(self, monkeypatch):
+        diverging_after(monkeypatch, 1)
+        found, *_ = assessed([made(length=1500)], max_iterations=20, nulls=20, folds=2)
+        assert "No folds: " in found.metrics["note"]
+        assert found.metrics["scores"]["place"]["null"]["method"] == "held-out"
+
     def test_without_a_label_there_is_nothing_to_fold(self):
         recording = dataclasses.replace(made(), labels=())
         config = make_config({**SETTINGS, "folds": 3})
         with pytest.raises(GrevyError, match="`folds=3`: no label was given"):
             fold_splits(make_model(config, verbose=False), [recording], config)
+
+
+class TestSettledFolds:
+    """How many folds a run has is settled before anything is trained."""
+
+    def settled(self, recordings, **settings):
+        config = make_config({**SETTINGS, **settings})
+        return settle_folds(make_model(config, verbose=False), recordings, config).folds
+
+    def trials(self, n):
+        return dataclasses.replace(
+            made(), segments=np.stack([50 * np.arange(n), 50 * np.arange(n) + 50], axis=1)
+        )
+
+    def test_five_where_there_is_room(self):
+        assert self.settled([made()]) == 5
+        assert self.settled([made(), made(seed=1, neurons=3)]) == 5
+
+    @pytest.mark.parametrize(
+        ("length", "architecture", "offset", "n_folds"),
+        [
+            (40, "offset5-model", 2, 5),
+            (30, "offset5-model", 2, 2),
+            (20, "offset5-model", 2, 0),
+            (90, "offset10-model", 8, 5),
+            (75, "offset10-model", 8, 2),
+            (70, "offset10-model", 8, 0),
+        ],
+    )
+    def test_fewer_where_it_is_short(self, length, architecture, offset, n_folds):
+        model = {"model_architecture": architecture, "time_offsets": offset}
+        assert self.settled([made(length=length)], **model) == n_folds
+
+    @pytest.mark.parametrize(("n_trials", "n_folds"), [(10, 5), (5, 5), (4, 4), (2, 2), (1, 0)])
+    def test_no_more_than_there_are_segments(self, n_trials, n_folds):
+        assert self.settled([self.trials(n_trials)], split="segments") == n_folds
+
+    def test_none_without_a_label_or_a_holdout(self):
+        assert self.settled([dataclasses.replace(made(), labels=())]) == 0
+        assert self.settled([made()], holdout=0) == 0
+
+    @pytest.mark.parametrize("folds", [0, 2, 7])
+    def test_a_number_that_is_given_stays(self, folds):
+        assert self.settled([made()], folds=folds) == folds
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"folds": 300}, "too few for 300 time-blocked folds"),
+            ({"folds": 6, "split": "segments"}, "`folds=6` of whole segments: the data has 5"),
+        ],
+    )
+    def test_one_that_does_not_fit_is_refused_before_training(self, settings, message, tmp_path):
+        recordings = [self.trials(5)]
+        with pytest.raises(GrevyError, match=message):
+            self.settled(recordings, **settings)
+        config = make_config({**SETTINGS, **settings, "output_dir": str(tmp_path / "run")})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("grevy.runs.experiment.load_recordings", lambda *_: tuple(recordings))
+            patch.setattr("grevy.runs.experiment.train", lambda *_: pytest.fail("trained"))
+            with pytest.raises(GrevyError, match=message):
+                run_experiment(config, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "settings", "offsets"),
+    [
+        (("continuous",), {}, (2,)),
+        (("circular",), {}, (2,)),
+        (("discrete",), {}, (10,)),
+        ((), {}, (10,)),
+        (("discrete", "continuous"), {}, (2,)),
+        (("continuous",), {"conditional": "time"}, (10,)),
+        (("continuous",), {"conditional": "delta_normal", "delta": 0.5}, (10,)),
+        (("continuous",), {"conditional": "time_delta"}, (2,)),
+        (("continuous",), {"hybrid": True}, (10,)),
+        (("continuous",), {"time_offsets": (3, 7)}, (3, 7)),
+    ],
+)
+def test_the_time_offset_is_settled_by_how_positives_are_drawn(kinds, settings, offsets):
+    labels = [label for kind in kinds for label in made(kind=kind).labels]
+    recording = dataclasses.replace(made(), labels=tuple(labels))
+    config = make_config({**SETTINGS, "time_offsets": None, **settings})
+    assert settle_offsets(config, [recording]).time_offsets == offsets
 
 
 def test_training_validation_and_test_stay_apart():
@@ -330,21 +474,6 @@ def test_what_is_held_out_moves_nothing_but_its_own_scores():
         assert one["decoder"] == two["decoder"]
         assert one["train_r2"] == pytest.approx(two["train_r2"], abs=1e-6)
         assert one["test_r2"] != two["test_r2"]
-
-
-@pytest.mark.parametrize(
-    ("conditional", "kind", "seen"),
-    [
-        ("time", "continuous", False),
-        ("time", "discrete", True),
-        (None, "continuous", True),
-        (None, "circular", True),
-        (None, "discrete", True),
-    ],
-)
-def test_which_labels_the_encoder_has_seen(conditional, kind, seen):
-    found, *_ = assessed([made(kind=kind)], nulls=20, max_iterations=3, conditional=conditional)
-    assert found.metrics["scores"]["place"]["null"]["trained_on_label"] == seen
 
 
 def test_joined_recordings_keep_their_order():

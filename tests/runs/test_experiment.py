@@ -36,6 +36,7 @@ SMALL = {
     "time_offsets": 3,
     "device": "cpu",
     "seed": 0,
+    "folds": 0,
 }
 
 
@@ -365,7 +366,13 @@ class TestRun:
         scores = done.metrics["scores"]
         assert [each["kind"] for each in scores.values()] == kinds
         for each in scores.values():
-            assert set(each["blocked"]) == {"embedding", "pca", "raw", "chance"}
+            assert set(each["blocked"]) == {
+                "embedding", "pca", "raw", "pca_one_step", "raw_one_step", "chance",
+            }  # fmt: skip
+            assert each["null"]["method"] == "held-out"
+            assert each["null"]["n"] == 97  # all that there are in segments of 100
+            assert ("p_adjusted" in each["null"]) == (len(kinds) > 1)
+        assert done.metrics.get("window_steps", 5) == 5
         assert ("test_r2" in done.metrics) == ("continuous" in kinds)
         assert ("note" in done.metrics) == (not kinds)
         # The loss of knowing nothing: drawn with the loss, no score of the run.
@@ -382,14 +389,17 @@ class TestRun:
         assert (done.folder / archive.SUMMARY).read_text() == done.summary
 
     def test_the_archived_settings_run_again_to_the_same_bits(self, file, tmp_path):
-        # No seed, no conditional: what was drawn and decided is in the archive.
+        # No seed, no conditional, no folds: what was drawn and decided is in the archive.
         settings = {"data": str(file), "neural": "neural", "label": ["place", "side"], **SMALL}
-        settings |= {"seed": None, "device": "auto", "output_dir": str(tmp_path / "a")}
+        settings |= dict.fromkeys(("seed", "folds", "time_offsets"))
+        settings |= {"device": "auto", "output_dir": str(tmp_path / "a")}
         first = run_experiment(make_config(settings), verbose=False)
         archived = read_config(first.folder / archive.CONFIG)
         assert archived["seed"] is not None
         assert archived["device"] != "auto"
         assert archived["conditional"] == "time_delta"
+        assert (archived["folds"], archived["nulls"], archived["time_offsets"]) == (5, 1000, [2])
+        assert {each["null"]["method"] for each in first.metrics["scores"].values()} == {"folds"}
         again = make_config({**archived, "output_dir": str(tmp_path / "b")})
         second = run_experiment(again, verbose=False)
         for name in (archive.EMBEDDING, archive.METRICS, archive.HISTORY):
@@ -456,6 +466,7 @@ class TestRun:
             "output_dimension": 2,
             "device": "cpu",
             "seed": 0,
+            "folds": 0,
             "output_dir": str(tmp_path / "run"),
         }
         done = run_experiment(make_config(settings), verbose=False)
@@ -522,6 +533,7 @@ def arguments(name, dataset, flags, seed, root):
     return [
         *["run", "--dataset", dataset, *flags, "--seed", str(seed), "--max-iterations", "3"],
         *["--batch-size", "32", "--device", "cpu", "--output-dir", str(root / name), "--quiet"],
+        *["--folds", "0", "--nulls", "0"],
     ]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from grevy import archive
-from grevy.config import make_config
+from grevy.config import make_config, read_config
+from grevy.errors import GrevyError
 from grevy.runs import run_experiment
 
 
@@ -17,11 +18,39 @@ def settings(tmp_path_factory):
     np.savez(folder / "d.npz", spikes=rng.normal(size=(300, 5)), place=rng.normal(size=300))
     given = {
         "data": str(folder / "d.npz"), "neural": "spikes", "label": ("place",), "device": "cpu",
-        "max_iterations": 4, "batch_size": 16, "nulls": 0, "seed": 1,
+        "max_iterations": 4, "batch_size": 16, "seed": 1,
         "model_architecture": "offset1-model", "output_dir": str(folder / "run"),
     }  # fmt: skip
     run_experiment(make_config(given), verbose=False)
     return given
+
+
+def test_what_was_left_open_is_archived_as_it_was_settled(settings):
+    archived = read_config(Path(settings["output_dir"]) / archive.CONFIG)
+    assert archived["folds"] == 5
+    assert archived["nulls"] == 1000
+    assert archived["time_offsets"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "differing"),
+    [
+        ({}, None),
+        ({"folds": 5, "nulls": 1000, "time_offsets": 2}, None),
+        ({"folds": 3}, "`folds` is 5 there and 3 here"),
+        ({"folds": 0}, "`folds` is 5 there and 0 here"),
+        ({"nulls": 50}, "`nulls` is 1000 there and 50 here"),
+        ({"null_retrain": True}, "`null_retrain` is False there and True here"),
+        ({"time_offsets": 10}, "`time_offsets` is 2 there and 10 here"),
+    ],
+)
+def test_what_was_left_open_is_any(settings, asked, differing):
+    config = make_config({**settings, **asked})
+    if differing is None:
+        assert run_experiment(config, resume=True, verbose=False).config.folds == 5
+        return
+    with pytest.raises(GrevyError, match=f"another one: {differing}"):
+        run_experiment(config, resume=True, verbose=False)
 
 
 @pytest.mark.parametrize("gone", [archive.REPORT, archive.SUMMARY])

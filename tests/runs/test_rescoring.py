@@ -15,7 +15,9 @@ from grevy.config import make_config
 from grevy.data.labels import continuous
 from grevy.data.recording import make_recording
 from grevy.data.segments import segments_from_identifiers
+from grevy.data.splits import blocked_split
 from grevy.errors import GrevyError
+from grevy.evaluation.scoring import evaluate
 from grevy.report.summary import describe_metrics
 from grevy.runs.experiment import run_experiment
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
@@ -27,14 +29,14 @@ def made(tmp_path_factory):
     """A data file, a finished run on it, and an embedding that something else has made."""
     folder = tmp_path_factory.mktemp("again")
     rng = np.random.default_rng(0)
-    phase = np.cumsum(rng.normal(0.15, 0.1, 600))
+    phase = np.cumsum(rng.normal(0.6, 0.2, 600))
     latent = np.stack([np.cos(phase), np.sin(phase)], axis=1)
     neural = (latent @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(600, 8))).astype("f4")
     np.savez(folder / "data.npz", neural=neural, place=latent)
     np.save(folder / "embedding.npy", neural[:, :3])
     settings = {
         "data": str(folder / "data.npz"), "neural": "neural", "label": "place",
-        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 20,
+        "max_iterations": 40, "batch_size": 64, "device": "cpu", "seed": 1, "nulls": 25,
         "output_dir": str(folder / "run"),
     }  # fmt: skip
     return folder, run_experiment(make_config(settings), verbose=False)
@@ -42,7 +44,7 @@ def made(tmp_path_factory):
 
 def request(target, **settings):
     given = dict.fromkeys(("data", "neural", "segments", "holdout", "split", "nulls"))
-    given |= {"labels": (), "trust": False, "gap": 0, "umap": False, "seed": 0}
+    given |= {"labels": (), "trust": False, "gap": 0, "window": 1, "umap": False, "seed": 0}
     return EvaluationRequest(target=target, **{**given, **settings})
 
 
@@ -60,6 +62,50 @@ def test_a_run_scores_as_it_did(made):
     metrics = evaluate_target(request(folder / "run", seed=1))
     for name in ("test_r2", "chance_nats", "goodness_of_fit_bits", "holdout", "scores"):
         assert metrics[name] == done.metrics[name], name
+
+
+@pytest.mark.parametrize("asked", [{}, {"nulls": 40}, {"seed": 9}])
+def test_the_p_of_a_run_by_folds_is_kept(made, asked):
+    """It takes encoders that are gone; no other number of nulls makes another."""
+    folder, done = made
+    null = done.metrics["scores"]["place"]["null"]
+    assert (null["method"], null["folds"], null["n"], null["p"]) == ("folds", 5, 25, 1 / 26)
+    metrics = evaluate_target(request(folder / "run", **asked))
+    assert metrics["scores"]["place"]["null"] == null
+    assert metrics["folds"] == done.metrics["folds"]
+    without = evaluate_target(request(folder / "run", **{**asked, "nulls": 0}))
+    assert "null" not in without["scores"]["place"]
+
+
+def test_the_p_of_a_run_without_folds_is_computed_again(made, tmp_path):
+    _, done = made
+    settings = {**done.config.model_dump(), "folds": 0, "output_dir": str(tmp_path / "run")}
+    done = run_experiment(make_config(settings), verbose=False)
+    null = done.metrics["scores"]["place"]["null"]
+    assert null["method"] == "held-out"
+    again = evaluate_target(request(tmp_path / "run", seed=1))
+    assert again["scores"]["place"]["null"] == null
+    other = evaluate_target(request(tmp_path / "run", seed=1, nulls=40))
+    assert other["scores"]["place"]["null"]["n"] == 40
+
+
+def test_a_label_without_p_is_named_where_another_keeps_its_own(made, tmp_path):
+    folder, done = made
+    with np.load(folder / "data.npz") as arrays:
+        np.savez(tmp_path / "data.npz", **arrays, drift=np.linspace(0.0, 1.0, 600))
+    run_experiment(
+        make_config(
+            {
+                **done.config.model_dump(), "data": str(tmp_path / "data.npz"),
+                "label": ("place", "drift"), "output_dir": str(tmp_path / "run"),
+            }
+        ),
+        verbose=False,
+    )  # fmt: skip
+    metrics = evaluate_target(request(tmp_path / "run", seed=1))
+    assert "null" in metrics["scores"]["place"]
+    assert "null" not in metrics["scores"]["drift"]
+    assert "No p for 'drift': the run found none" in metrics["note"]
 
 
 def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path):
@@ -122,7 +168,31 @@ def test_an_embedding_made_by_anything_else(made, nulls):
     scores = metrics["scores"]["place"]
     assert scores["blocked"]["embedding"]["test_r2"] > 0.7
     assert scores["blocked"]["raw"]["test_r2"] > 0.7
-    assert scores.get("null", {"n": 0})["n"] == (50 if nulls is None else nulls)
+    # Of the 1000 that are usual there are 591: shifts by at least the gap, forward or back.
+    assert scores.get("null", {"n": 0})["n"] == (591 if nulls is None else nulls)
+
+
+@pytest.mark.parametrize(
+    ("window", "before", "after"), [(1, 0, 1), (2, 1, 1), (5, 2, 3), (10, 5, 5)]
+)
+def test_baselines_see_the_window_that_is_named(made, window, before, after):
+    """As wide before a step as after it, as the models of that width see it."""
+    folder, _ = made
+    asked = request(
+        folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
+        labels=("place",), nulls=0, gap=window, window=window,
+    )  # fmt: skip
+    metrics = evaluate_target(asked)
+    with np.load(folder / "data.npz") as arrays:
+        whole = make_recording(arrays["neural"], [continuous(arrays["place"], "place")])
+    split = blocked_split(whole.segments, 0.2, window)
+    expected = evaluate(
+        np.load(folder / "embedding.npy"), whole, split, whole.neural,
+        window=(before, after), nulls=0, gap=window,
+    ).metrics  # fmt: skip
+    assert metrics["scores"] == json.loads(json.dumps(expected["scores"]))
+    assert metrics["window_steps"] == window
+    assert ("raw_one_step" in metrics["scores"]["place"]["blocked"]) == (window > 1)
 
 
 def test_what_an_embedding_from_a_file_does_not_tell(made):
@@ -135,11 +205,9 @@ def test_what_an_embedding_from_a_file_does_not_tell(made):
     assert metrics["encoder"] == "unknown"
     assert metrics["note"].count("held out only if it never saw the 120 steps tested") == 1
     assert "in 5 blocks, or their labels took no part" in metrics["note"]
-    assert metrics["scores"]["place"]["null"]["trained_on_label"]
+    assert metrics["scores"]["place"]["null"]["method"] == "held-out"
     said = "\n".join(describe_metrics(metrics))
     assert metrics["note"] in said
-    assert "p, the encoder kept: it counts only if the label took no part" in said
-    assert "the encoder was trained with the true label" not in said, "nobody knows"
     assert "`null_retrain`" not in said, "there is nothing to train"
 
 
@@ -150,7 +218,7 @@ def test_a_run_that_held_out_whole_segments(made, tmp_path):
     source = {"data": str(tmp_path / "data.npz"), "neural": "neural", "segments": "trial"}
     settings = {
         **source, "label": "place", "split": "segments", "max_iterations": 20, "batch_size": 64,
-        "device": "cpu", "nulls": 0, "output_dir": str(tmp_path / "run"),
+        "device": "cpu", "nulls": 0, "folds": 0, "output_dir": str(tmp_path / "run"),
     }  # fmt: skip
     done = run_experiment(make_config(settings), verbose=False)
     assert done.config.seed is not None, "drawn, for it decides what is held out"
@@ -173,12 +241,12 @@ def test_what_a_run_has_trained_for_is_kept(made, tmp_path):
     _, done = made
     settings = {
         **done.config.model_dump(), "null_retrain": True, "max_iterations": 2, "batch_size": 16,
-        "output_dir": str(tmp_path / "run"), "time_offsets": 1,
+        "output_dir": str(tmp_path / "run"), "time_offsets": 1, "folds": 0,
         "model_architecture": "offset1-model",
     }  # fmt: skip
     done = run_experiment(make_config(settings), verbose=False)
     null = done.metrics["scores"]["place"]["null"]
-    assert null["retrained"]
+    assert null["method"] == "retrained"
     validation = {"steps": [100], "loss": [1.5]}
     path = tmp_path / "run" / archive.METRICS
     path.write_text(json.dumps({**done.metrics, "validation": validation}))
@@ -205,6 +273,7 @@ def test_a_run_that_imported_a_model(made, tmp_path):
     data = folder / "data.npz"
     run = ["run", "--data", data, "--neural", "neural", "--label", "place", "--import", module]
     quick = ["--max-iterations", 2, "--batch-size", 16, "--nulls", 0, "--device", "cpu", "--quiet"]
+    quick += ["--folds", 0]
     chosen = ["--model-architecture", "own-model", "--output-dir", tmp_path / "run"]
     done = grevy(*run, *quick, *chosen)
     assert done.returncode == 0, done.stderr
@@ -274,7 +343,7 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
     ]
     settings = {
         "dataset": "two", "split": split, "max_iterations": 10, "batch_size": 32, "nulls": 0,
-        "device": "cpu", "seed": 2, "output_dir": str(tmp_path / "run"),
+        "folds": 2, "device": "cpu", "seed": 2, "output_dir": str(tmp_path / "run"),
         "model_architecture": "offset1-model",
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -284,6 +353,10 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
         again = evaluate_target(request(tmp_path / "run", seed=2))
     assert again["scores"] == done.metrics["scores"]
     assert again["holdout"] == done.metrics["holdout"]
+    assert again["folds"] == done.metrics["folds"]
+
+
+FILE = {"data": "data.npz", "labels": ("place",)}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +382,10 @@ def test_two_recordings_keep_their_segments_apart(tmp_path, split):
         ),
         ("run", {"data": "data.npz"}, "knows its data"),
         ("run", {"period": 360.0}, "`period`"),
+        ("run", {"window": 10}, "`gap` and `window` out"),
+        ("embedding.npy", {**FILE, "window": 0}, "from 0 steps before to 0 after"),
+        ("embedding.npy", {**FILE, "window": -3}, "from -2 steps before to -1 after"),
+        ("embedding.npy", {**FILE, "window": 601}, "in a recording of 600.*receptive field"),
         ("run", {"imports": ("own.py",)}, "there is no file .*own.py"),
         (
             "embedding.npy",
@@ -348,6 +425,15 @@ def test_the_commands(made):
     scored = grevy("evaluate", folder / "run", "--json", "--seed", "1")
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["scores"] == done.metrics["scores"]
+    embedding = ["evaluate", folder / "embedding.npy", "--data", folder / "data.npz"]
+    embedding += ["--neural", "neural", "--label", "place", "--nulls", 0, "--window"]
+    scored = grevy(*embedding, 5, "--json")
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads(scored.stdout)["window_steps"] == 5
+    for window, words in ((0, "--window"), (700, "in a recording of 600")):
+        refused = grevy(*embedding, window)
+        assert refused.returncode == 2
+        assert words in refused.stderr
     for command in ("report", "evaluate"):
         refused = grevy(command, folder)
         assert refused.returncode == 2

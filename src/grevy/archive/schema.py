@@ -4,9 +4,17 @@ A run folder may come from anybody. What a page or a comparison takes from these
 and be of the kind that it takes for granted; what else they hold passes.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from grevy.config import RunConfig
 from grevy.evaluation import MEASURES
@@ -37,6 +45,9 @@ class Manifest(_Open):
     platform: dict[str, str] = {}
 
 
+_Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class _Scores(_Open):
     train_r2: float = 0.0
     test_r2: float = 0.0
@@ -55,26 +66,54 @@ class _Scores(_Open):
     chance: float = 0.0
     balanced_chance: float = 0.0
     decoder: str = ""
-    intervals: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
+    intervals: dict[str, _Ends] = {}
+
+
+class _Window(_Scores):
+    """Of a baseline that sees several steps, put together in one way."""
+
+    columns: int = Field(ge=1)
+
+
+class _Gain(_Open):
+    score: str
+    value: float
+    interval: _Ends | None = None
+
+
+class _Source(_Scores):
+    """Of a baseline; the embedding and the constant answer have the scores alone."""
+
+    columns: int = Field(1, ge=1)
+    window: Literal["summed", "lagged", "one step"] = "one step"
+    by_window: dict[Literal["summed", "lagged"], _Window] = {}
+    gain: _Gain | None = None
 
 
 class _Null(_Open):
     statistic: str
     observed: float
     values: list[float]
-    p: float
+    p: float = Field(ge=0, le=1)
+    p_adjusted: float = Field(1.0, ge=0, le=1)
     n: int
     how: str
-    retrained: bool = False
-    trained_on_label: bool = False
-    note: str = ""
+    method: Literal["folds", "held-out", "retrained"]
+    folds: int = Field(2, ge=2)
 
 
 class _Label(_Open):
     kind: Literal["continuous", "circular", "discrete"]
     random: _Scores
-    blocked: dict[str, _Scores] = {}
+    blocked: dict[str, _Source] = {}
     null: _Null | None = None
+
+    @model_validator(mode="after")
+    def _gains_are_in_the_score_that_decides(self) -> Self:
+        gains = [source.gain for source in self.blocked.values() if source.gain is not None]
+        if any(gain.score != MEASURES[self.kind][0].key for gain in gains):
+            raise ValueError("a gain in a score that does not decide")
+        return self
 
 
 class _Folds(_Open):
@@ -125,6 +164,7 @@ class Metrics(_Open):
     test_r2: float = 0.0
     prediction_r2: float = 0.0
     note: str = ""
+    window_steps: int = Field(1, ge=1)
     scores: dict[str, _Label] = {}
     leaky: dict[str, bool] = {}
     folds: dict[str, _Folds] = {}
@@ -169,7 +209,7 @@ def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
         several = name in ("time_offsets", "label", "imports")  # where one may stand for a list
         try:
             whole: Any = Annotated[field.annotation, field]
-            TypeAdapter(whole).validate_python(each if several else value)
+            TypeAdapter(whole).validate_python(each if several and value is not None else value)
         except ValidationError as error:
             raise ValueError(f"{name}: {_first(error)}") from error
     return found

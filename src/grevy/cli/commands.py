@@ -241,7 +241,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
-    nulls="Default: the run's, or 50.",
+    nulls="Default: the run's, or 1000.",
     umap="UMAP as a baseline too.",
 )  # fmt: skip
 def evaluate(
@@ -253,6 +253,10 @@ def evaluate(
     gap: Annotated[
         int, _evaluation("Steps between training and test, for an .npy file.", min=0)
     ] = 0,
+    window: Annotated[
+        int,
+        _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
+    ] = 1,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
     **settings: Any,
@@ -264,6 +268,7 @@ def evaluate(
     request = EvaluationRequest(
         target,
         gap=gap,
+        window=window,
         seed=seed,
         labels=tuple(settings.pop("label") or ()),
         imports=tuple(settings.pop("imports") or ()),

@@ -11,26 +11,28 @@ from grevy.evaluation.decoding.angles import angular_error
 from grevy.evaluation.decoding.decoder import DecoderName, Prepared, decode, prepare
 from grevy.evaluation.decoding.folds import Folded, decode_folds
 from grevy.evaluation.decoding.knn import Metric
+from grevy.evaluation.decoding.pairing import Gain, gain
 from grevy.evaluation.decoding.result import Decoding
 from grevy.evaluation.decoding.scores import MAX_CONFUSED, MEASURES, DiscreteScores, Measure
-from grevy.evaluation.folds import evaluate_folds
+from grevy.evaluation.folds import CrossFitted, evaluate_folds
 from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
 from grevy.evaluation.moves import FEWEST_NULLS
-from grevy.evaluation.nulls import SEEN_LABEL, NullTest, null_test
+from grevy.evaluation.nulls import NullTest, null_test
 from grevy.evaluation.scoring import Decoded, Evaluation, evaluate
 
 __all__ = [
     "FEWEST_NULLS",
     "MAX_CONFUSED",
     "MEASURES",
-    "SEEN_LABEL",
     "Consistency",
+    "CrossFitted",
     "Decoded",
     "DecoderName",
     "Decoding",
     "DiscreteScores",
     "Evaluation",
     "Folded",
+    "Gain",
     "Measure",
     "Metric",
     "NullTest",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "evaluate_folds",
     "fold_metrics",
+    "gain",
     "linear_map_r2",
     "null_metrics",
     "null_test",

@@ -135,8 +135,8 @@ def umap_components(
 ) -> npt.NDArray[np.float32]:
     """Embed the data by UMAP, which has seen the training steps only: a baseline.
 
-    UMAP (McInnes et al., arXiv 1802.03426) with its own default settings, on raw data, one time
-    step at a time. Test steps are placed among the training steps afterwards, each by itself.
+    UMAP (McInnes et al., arXiv 1802.03426) with its own default settings. Test steps are
+    placed among the training steps afterwards, each by itself.
 
     Parameters
     ----------

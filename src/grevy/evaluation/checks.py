@@ -35,6 +35,27 @@ def checked_embedding(values: Array, what: str = "embedding") -> FloatArray:
     return values
 
 
+def filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
+    """Return the embedding with 0 outside the segments, where nothing is read from it.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+    inside : ndarray
+        The steps inside segments.
+
+    Raises
+    ------
+    GrevyError
+        If it is not finite there.
+    """
+    if len(inside) == len(embedding):
+        return checked_embedding(embedding)
+    filled = np.zeros_like(embedding)
+    filled[inside] = checked_embedding(embedding[inside])
+    return filled
+
+
 def check_rows(train: IntArray, test: IntArray, length: int) -> None:
     """Refuse a split that is too small or was made for another recording.
 

@@ -1,10 +1,12 @@
 """Named results as plain numbers, strings and lists, ready for JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from grevy.evaluation.agreement import Consistency
 from grevy.evaluation.decoding.folds import Folded
+from grevy.evaluation.decoding.pairing import Gain
 from grevy.evaluation.decoding.result import Decoding
 from grevy.evaluation.decoding.scores import MEASURES, DiscreteScores, Scores
 from grevy.evaluation.nulls import NullTest
@@ -59,18 +61,39 @@ def fold_metrics(found: Folded) -> dict[str, Any]:
     }
 
 
+def gain_metrics(found: Gain) -> dict[str, Any]:
+    """Return a paired difference, with its interval if it has one."""
+    plain: dict[str, Any] = {"score": found.score, "value": found.value}
+    return plain if found.interval is None else {**plain, "interval": list(found.interval)}
+
+
 def null_metrics(found: NullTest) -> dict[str, Any]:
     """Return a null test as plain numbers, strings and lists."""
-    plain: dict[str, Any] = {
+    return {
         "statistic": found.statistic_name,
         "observed": found.observed,
         "values": found.null.tolist(),
         "p": found.p,
         "n": len(found.null),
         "how": found.how,
-        "retrained": found.retrained,
+        "method": found.method,
     }
-    return {**plain, "note": found.note} if found.note else plain
+
+
+def adjust(nulls: Sequence[dict[str, Any]]) -> None:
+    """Add ``p_adjusted`` to the nulls of several labels: several labels are several tests.
+
+    By Holm (Scandinavian Journal of Statistics 1979, section 3): the smallest of m values of p
+    counts m times, the next m - 1 times, and so on, none less than the one before it. The chance
+    that any label unrelated to the neurons falls below 0.05 is then at most 0.05, however the
+    labels depend on each other.
+    """
+    if len(nulls) < 2:
+        return
+    least = 0.0
+    for place, null in enumerate(sorted(nulls, key=lambda null: float(null["p"]))):
+        least = max(least, min(1.0, (len(nulls) - place) * float(null["p"])))
+        null["p_adjusted"] = least
 
 
 def consistency_metrics(found: Consistency) -> dict[str, Any]:

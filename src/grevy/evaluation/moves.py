@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,16 @@ LARGEST_MINIMUM = 0.02
 MOST_CLASSES = 8
 # Enough segments that orders drawn at random differ.
 FEWEST_PERMUTED = 8
+# Segments in all the orders together: those of a million lone bins would fill gigabytes.
+MOST_ORDERED = 2**25
+# A label that needs more than this part of its segment (or of all segments, where these rotate) to
+# forget itself is too slow: 95 of 100 random walks do, and 1 of 100 Ornstein-Uhlenbeck processes
+# whose time constant is a fiftieth of it.
+SLOW = 0.05
 
 
 class UnmovableError(GrevyError):
-    """A label cannot be moved in enough ways: it does not vary, or there is too little of it."""
+    """No honest p exists: a label does not vary, is too slow, or there is too little of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +48,7 @@ class Moves:
     how : str
         `SHIFTED`, `PERMUTED` or `ROTATED`.
     segments : ndarray of shape (S, 2)
-    lags : ndarray, int64
+    lags : ndarray, integers
         SHIFTED: (n, S), in steps, for each segment. ROTATED: (n,), in segments. PERMUTED: (n, S),
         the segment that each one gets its label from.
     memory : int
@@ -50,7 +57,7 @@ class Moves:
 
     how: str
     segments: IntArray
-    lags: IntArray
+    lags: npt.NDArray[np.integer[Any]]
     memory: int
 
     def __len__(self) -> int:
@@ -69,6 +76,33 @@ class Moves:
                 yield rearranged(self.segments, np.roll(np.arange(len(self.segments)), int(lag)))
             else:
                 yield rearranged(self.segments, lag)
+
+
+def end_to_end(segments: IntArray) -> IntArray:
+    """Lay segments (S, 2) end to end, the first from 0: on the axis of recorded steps alone."""
+    stops = np.cumsum(segments[:, 1] - segments[:, 0])
+    return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
+
+
+def refuse_slow(label: Label, moves: Moves) -> None:
+    """Refuse a label that is too slow for its recording.
+
+    Raises
+    ------
+    UnmovableError
+        If so few of its memories fit into the longest segment (or, where whole segments rotate, the
+        segments are so few) that it can agree with something slow by accident.
+    """
+    length, unit = len(moves.segments), "segments"
+    if moves.how == SHIFTED:
+        length, unit = int((moves.segments[:, 1] - moves.segments[:, 0]).max()), "steps"
+    if moves.how != PERMUTED and moves.memory > SLOW * length:
+        raise UnmovableError(
+            f"null test: label {label.name!r} needs {moves.memory} {unit} to forget itself, of "
+            f"{length} in a row: so slow a label can agree with a slow embedding by accident, and "
+            f"no p can tell. Record for longer: {round(moves.memory / SLOW)} {unit} in a row are "
+            f"needed."
+        )
 
 
 def plan_moves(
@@ -111,7 +145,10 @@ def plan_moves(
     if min_lag is None and short and len(segments) >= FEWEST_PERMUTED:
         means = np.add.reduceat(targets, segments[:, 0], axis=0) / lengths[:, None]
         if not _neighbours_agree(means):
-            order = np.stack([rng.permutation(len(segments)) for _ in range(n)])
+            count = max(FEWEST_NULLS, min(n, MOST_ORDERED // len(segments)))
+            order = np.empty((count, len(segments)), dtype=np.int32)
+            for each in order:
+                each[:] = rng.permutation(len(segments))
             return Moves(PERMUTED, segments, order, 0)
         line = np.array([[0, len(segments)]])
         between = memory(means, line)
@@ -185,7 +222,7 @@ def shifted(segments: IntArray, lags: IntArray) -> Moved:
     return starts + np.mod(within - np.repeat(lags, lengths), sizes)
 
 
-def rearranged(segments: IntArray, order: IntArray) -> Moved:
+def rearranged(segments: IntArray, order: npt.NDArray[np.integer[Any]]) -> Moved:
     """Give each segment s the label of segment ``order[s]``, stretched to its length."""
     lengths = segments[:, 1] - segments[:, 0]
     sizes = np.repeat(lengths, lengths)

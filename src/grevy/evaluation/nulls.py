@@ -2,28 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from grevy.data import Array, FloatArray, IntArray, Label, Split, make_label, steps_inside
+from grevy.data import (
+    Array,
+    Float64Array,
+    FloatArray,
+    IntArray,
+    Label,
+    Split,
+    make_label,
+    steps_inside,
+)
 from grevy.errors import GrevyError
 from grevy.evaluation.decoding.decoder import DecoderName, Prepared, prepare
 from grevy.evaluation.decoding.knn import Metric
 from grevy.evaluation.decoding.scores import MEASURES
-from grevy.evaluation.moves import FEWEST_NULLS, PERMUTED, SHIFTED, Moves, plan_moves
+from grevy.evaluation.moves import FEWEST_NULLS, Moves, end_to_end, plan_moves, refuse_slow
 
-# A label that needs more than this part of its segment (or of all segments, where these rotate) to
-# forget itself is too slow: 95 of 100 random walks do, and 1 of 100 Ornstein-Uhlenbeck processes
-# whose time constant is a fiftieth of it.
-SLOW = 0.05
-
-
-SEEN_LABEL = (
-    "the encoder was trained with the true label of the training steps, which nulls on its fixed "
-    "embedding do not undo: `null_retrain` gives the p that counts"
-)
-"""What is to be said of the p of a trained encoder whose embedding stays."""
+Method = Literal["refitted", "retrained", "held-out", "folds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +45,12 @@ class NullTest:
     how : str
         How the label was moved: "shifted within segments", "whole segments rotated" or "whole
         segments permuted".
-    lags : ndarray, int64
+    lags : ndarray, integers
         Shifted: (n, S), in steps, for each segment. Rotated: (n,), in segments. Permuted: (n, S),
         the segment that each one got its label from.
-    retrained : bool
-        Whether the encoder was trained anew on each moved label.
-    note : str
-        Why p is not to be trusted, if so; else empty.
+    method : {"refitted", "retrained", "held-out", "folds"}
+        What was done anew for each moved label: the decoder, or the encoder too; or nothing: what
+        was decoded on held-out steps, or fold by fold, was compared with it.
     """
 
     label: str
@@ -60,9 +59,8 @@ class NullTest:
     null: npt.NDArray[np.float64]
     p: float
     how: str
-    lags: IntArray
-    retrained: bool = False
-    note: str = ""
+    lags: npt.NDArray[np.integer[Any]]
+    method: Method
 
 
 def null_test(
@@ -93,10 +91,9 @@ def null_test(
     is not where label and embedding both drift from the beginning of the recording to its end:
     then circular shifts raise false alarms (Harris, "Nonsense correlations in neuroscience",
     bioRxiv 2020.11.29.402719), for two drifts resemble each other, and nothing in one recording
-    can tell whether by accident. `NullTest.note` warns of labels that are as slow as that. Nor is
-    it exact where the label took part in training the encoder, unless `retrain` is given; and the
-    score itself is held out only if the encoder never saw the test steps, or their labels took no
-    part in its training.
+    can tell whether by accident. A label as slow as that gets no p. Nor is it exact where the label
+    took part in training the encoder, unless `retrain` is given; and the score itself is held out
+    only if the encoder never saw the test steps, or their labels took no part in its training.
 
     How the label moves depends on the label and the segments alone:
 
@@ -154,8 +151,8 @@ def null_test(
     Raises
     ------
     GrevyError
-        If embedding, label, split and segments do not fit together, the label does not vary, or it
-        cannot be moved in 20 ways.
+        If embedding, label, split and segments do not fit together, the label does not vary, is too
+        slow for the recording, or cannot be moved in 20 ways.
     """
     made = label if isinstance(label, Label) else make_label("label", label)
 
@@ -190,22 +187,41 @@ def null_of_prepared(
     retrain : callable, optional
         Trains the encoder on a moved label, and prepares its embedding in the same way.
     """
+    check_number(n)
+    recorded = _recorded(segments, prepared)
+    observed = prepared.statistic(label)
+    rng = np.random.default_rng([seed, MOVES])
+    moves = plan_moves(label.take(recorded), end_to_end(segments), n, min_lag, gap, rng)
+    refuse_slow(label, moves)
+    null = [
+        (prepared if retrain is None else retrain(moved)).statistic(moved)
+        for moved in _moved_labels(label, recorded, moves)
+    ]
+    method: Method = "refitted" if retrain is None else "retrained"
+    return weighed(label, observed, np.array(null), moves, method)
+
+
+MOVES = 17
+"""The stream of random numbers that moves are drawn from, apart from those of the decoder."""
+
+
+def check_number(n: int) -> None:
+    """Refuse so few nulls that p could not be below 0.05.
+
+    Raises
+    ------
+    GrevyError
+    """
     if n < FEWEST_NULLS:
         raise GrevyError(
             f"null test: {n} nulls; expected at least {FEWEST_NULLS}, or p could not be below 0.05."
         )
-    recorded = _recorded(segments, prepared)
-    observed = prepared.statistic(label)
-    stops = np.cumsum(segments[:, 1] - segments[:, 0])
-    end_to_end = np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
-    rng = np.random.default_rng([seed, _MOVES])
-    moves = plan_moves(label.take(recorded), end_to_end, n, min_lag, gap, rng)
-    null = np.array(
-        [
-            (prepared if retrain is None else retrain(moved)).statistic(moved)
-            for moved in _moved_labels(label, recorded, moves)
-        ]
-    )
+
+
+def weighed(
+    label: Label, observed: float, null: Float64Array, moves: Moves, method: Method
+) -> NullTest:
+    """Weigh what was observed against the nulls."""
     below = null < observed  # not so where either is NaN: what is no number is no evidence
     return NullTest(
         label=label.name,
@@ -215,12 +231,8 @@ def null_of_prepared(
         p=(1 + int((~below).sum())) / (1 + len(null)),
         how=moves.how,
         lags=moves.lags,
-        retrained=retrain is not None,
-        note=_note(moves),
+        method=method,
     )
-
-
-_MOVES = 17  # the stream of random numbers, apart from those of the decoder
 
 
 def _recorded(segments: IntArray, prepared: Prepared) -> IntArray:
@@ -242,16 +254,3 @@ def _moved_labels(label: Label, recorded: IntArray, moves: Moves) -> Iterator[La
         moved = label.values.copy()
         moved[recorded] = values[source]
         yield replace(label, values=moved)
-
-
-def _note(moves: Moves) -> str:
-    """Warn of a label that is too slow for its recording."""
-    length, unit = len(moves.segments), "segments"
-    if moves.how == SHIFTED:
-        length, unit = int((moves.segments[:, 1] - moves.segments[:, 0]).max()), "steps"
-    if moves.how == PERMUTED or moves.memory <= SLOW * length:
-        return ""
-    return (
-        f"the label needs {moves.memory} {unit} to forget itself, of {length} in a row: so slow a "
-        f"label can agree with a slow embedding by accident, and p cannot tell. Record for longer."
-    )

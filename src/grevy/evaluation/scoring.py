@@ -1,13 +1,12 @@
 """An embedding scored by the kind of each label, beside baselines and moved labels."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from grevy.data import (
-    TAU,
     Array,
     FloatArray,
     IntArray,
@@ -18,20 +17,17 @@ from grevy.data import (
     steps_inside,
 )
 from grevy.errors import GrevyError, Problems
-from grevy.evaluation.baselines import (
-    linear_map_r2,
-    manual_scores,
-    principal_components,
-    umap_components,
-)
-from grevy.evaluation.checks import checked_embedding
-from grevy.evaluation.decoding.decoder import Prepared, prepare
+from grevy.evaluation.baselines import linear_map_r2, manual_scores
+from grevy.evaluation.beside import Baselines, Given, compare, constant_answer, read_baselines
+from grevy.evaluation.checks import checked_embedding, filled
+from grevy.evaluation.decoding.decoder import Prepared, Reading, prepare
 from grevy.evaluation.decoding.knn import Metric
-from grevy.evaluation.decoding.result import Decoding
-from grevy.evaluation.decoding.scores import score
-from grevy.evaluation.metrics import decoding_metrics, null_metrics, plain_scores
-from grevy.evaluation.moves import UnmovableError, as_numbers, autocorrelation
-from grevy.evaluation.nulls import null_of_prepared
+from grevy.evaluation.decoding.result import check_resamples
+from grevy.evaluation.folds import CrossFitted
+from grevy.evaluation.kept import null_of_held_out
+from grevy.evaluation.metrics import adjust, decoding_metrics, fold_metrics, null_metrics
+from grevy.evaluation.moves import UnmovableError, as_numbers, autocorrelation, end_to_end
+from grevy.evaluation.nulls import NullTest, check_number, null_of_prepared
 
 # The manual's random split.
 RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
@@ -68,11 +64,13 @@ class Evaluation:
 
         - ``train_r2``, ``test_r2``, ``prediction_r2``: the manual's, if a label is continuous;
         - ``scores``: for each label ``kind``; ``random`` (the manual's split); if steps were held
-          out ``blocked``, with ``embedding``, ``pca``, ``raw``, ``umap`` (where neural data was
-          given and, for the last, it was asked for) and ``chance``, each with its scores, the
-          ``decoder`` and (but for chance) ``intervals``; ``null``, as in
-          `grevy.evaluation.NullTest`, with ``trained_on_label``;
+          out ``blocked``, with ``embedding``, the baselines (where neural data was given; see
+          `grevy.evaluation.beside`) and ``chance``, each with its scores, the ``decoder`` and (but
+          for chance) ``intervals``; ``null``, as in `grevy.evaluation.NullTest`, where an honest p
+          exists, with ``p_adjusted`` (Holm) if there are several;
+        - ``window_steps``: W, where it is known and baselines were computed;
         - ``leaky``: for each label, whether the random split leaks;
+        - ``folds``, if there are any: for each label, see `grevy.evaluation.fold_metrics`;
         - ``holdout``, if steps were held out: ``split`` (blocks or segments), ``train_steps``,
           ``test_steps`` and, of segments, ``test_segments``;
         - ``latent_r2``, ``note``, where there is something to say.
@@ -90,13 +88,14 @@ def evaluate(
     split: Split | None = None,
     neural: Array | None = None,
     *,
-    nulls: int = 50,
+    window: tuple[int, int] = (0, 1),
+    nulls: int = 1000,
     seed: int = 0,
     gap: int = 0,
     metric: Metric = "euclidean",
     n_bootstrap: int = 1000,
     umap: bool = False,
-    trained_on: Collection[str] = (),
+    folds: Mapping[str, CrossFitted] | None = None,
     retrain: Callable[[Label], FloatArray] | None = None,
 ) -> Evaluation:
     """Score an embedding by the kind of each label, beside baselines and moved labels.
@@ -109,11 +108,14 @@ def evaluate(
         Labels, segments and (if known) the latent of the same T time steps.
     split : Split, optional
         Held-out steps that the encoder did not train on. Without them there is no honest score,
-        no baseline and no null.
+        no baseline and no null but that of `folds`.
     neural : ndarray of shape (T, N), optional
         For the baselines: D principal components, and the raw data. It is read in parts and may be
         a memory map. Several recordings laid end to end have no neurons in common, hence no
         baselines; ``note`` says so.
+    window : tuple of int
+        Steps before and after that the encoder sees: t - before to t + after - 1. The baselines
+        see the same. By default one step.
     nulls : int
         How often each label is moved, at least 20; 0 for not at all.
     seed : int
@@ -127,12 +129,11 @@ def evaluate(
         Resamples for the confidence intervals; 0 for none.
     umap : bool
         Whether UMAP of the neural data is a baseline too.
-    trained_on : collection of str
-        Names of the labels that an encoder was trained with to make this embedding. Their nulls
-        say so, for on a fixed embedding they do not undo it.
+    folds : mapping of str to CrossFitted, optional
+        Of `evaluate_folds`; the nulls are then theirs, for they test every step.
     retrain : callable, optional
         Trains the encoder on a moved label and returns the embedding (T, D); see
-        `grevy.null_test`.
+        `grevy.null_test`. The nulls are then those.
 
     Returns
     -------
@@ -146,40 +147,53 @@ def evaluate(
     """
     inside = steps_inside(whole.segments)
     _check(embedding, whole, split, neural, inside)
+    check_resamples(n_bootstrap)
+    if nulls:
+        check_number(nulls)
     values = filled(embedding, inside)
-    settings: dict[str, Any] = {"segments": whole.segments, "seed": seed}
-    at_random = prepare(values, _random_split(inside), metric=metric, **settings)
+    settings: dict[str, Any] = {"segments": whole.segments, "seed": seed, "metric": metric}
+    at_random = prepare(values, _random_split(inside), **settings).read_all(whole.labels)
     scores: dict[str, Any] = {
-        label.name: {"kind": label.kind, "random": _scores(at_random, label, 0)[0]}
+        label.name: {
+            "kind": label.kind,
+            "random": decoding_metrics(at_random[label.name].scored(label, 0, seed)),
+        }
         for label in whole.labels
     }
     decoded: dict[str, Decoded] = {}
     notes = _notes(whole, split, neural)
+    more: dict[str, Any] = {}
     if split is not None and whole.labels:
-        settings["gap"] = gap
-        reduced = _reduced(neural, values.shape[1], split, seed if umap else None)
-        baselines = {
-            name: _baseline(inputs, whole.labels, split, n_bootstrap, settings)
-            for name, inputs in reduced
-        }
-
-        def ready(given: FloatArray) -> Prepared:
-            return prepare(given, split, metric=metric, **settings)
-
-        held_out = ready(values)
-        blocked, decoded = _blocked(held_out, whole.labels, baselines, n_bootstrap)
-        if nulls:
-            anew = None if retrain is None else lambda moved: ready(filled(retrain(moved), inside))
-            found, unmoved = _nulls(held_out, whole, nulls, gap, seed, anew)
-            notes += unmoved
-            for name, null in found.items():
-                blocked[name]["null"] = {**null, "trained_on_label": name in trained_on}
-        for name, of_label in blocked.items():
-            scores[name] |= of_label
+        held_out = prepare(values, split, gap=gap, **settings)
+        given = None
+        if neural is not None:
+            checked_embedding(neural, "neural data")
+            _check_window(window, len(whole))
+            umap_seed = seed if umap else None
+            given = Given(neural, whole.segments, split, window, values.shape[1], umap_seed)
+            more["window_steps"] = sum(window)
+        readings = held_out.read_all(whole.labels)
+        baselines = read_baselines(given, whole.labels, gap, seed)
+        for label in whole.labels:
+            found = _blocked(held_out, label, readings[label.name], baselines, n_bootstrap)
+            scores[label.name]["blocked"], decoded[label.name] = found
+        anew = None if retrain is None else _preparing(retrain, held_out, inside)
+        if nulls and (anew is not None or not folds):
+            tested = _Tested(held_out, readings, whole, nulls, gap, seed)
+            # A training on a moved label may fail where that of the run itself did not.
+            expected = UnmovableError if anew is None else GrevyError
+            notes += _add_nulls(
+                scores, whole.labels, lambda label: _null(tested, label, anew), expected
+            )
+    if folds:
+        more["folds"] = {name: fold_metrics(each.scores) for name, each in folds.items()}
+        notes += [] if retrain is not None else _add_nulls_of_folds(scores, folds)
+    adjust([each["null"] for each in scores.values() if "null" in each])
     metrics = {
         **_manual(values, whole, inside),
         "scores": scores,
         "leaky": {label.name: _is_leaky(label, whole.segments, inside) for label in whole.labels},
+        **more,
         **_latent(values, whole, split, inside),
     }
     if split is not None:
@@ -214,25 +228,14 @@ def _check(
     problems.raise_if_any()
 
 
-def filled(embedding: FloatArray, inside: IntArray) -> FloatArray:
-    """Return the embedding with 0 outside the segments, where nothing is read from it.
-
-    Parameters
-    ----------
-    embedding : ndarray of shape (T, D)
-    inside : ndarray
-        The steps inside segments.
-
-    Raises
-    ------
-    GrevyError
-        If it is not finite there.
-    """
-    if len(inside) == len(embedding):
-        return checked_embedding(embedding)
-    filled = np.zeros_like(embedding)
-    filled[inside] = checked_embedding(embedding[inside])
-    return filled
+def _check_window(window: tuple[int, int], length: int) -> None:
+    before, after = window
+    if before < 0 or after < 1 or before + after > length:
+        raise GrevyError(
+            f"a window from {before} steps before to {after} after (itself the first of these), in "
+            f"a recording of {length}; expected at least the step itself, (0, 1), and no more "
+            f"steps than there are. Give the receptive field of the encoder."
+        )
 
 
 def _held_out(split: Split, segments: IntArray) -> dict[str, Any]:
@@ -249,66 +252,72 @@ def _random_split(inside: IntArray) -> Split:
     return Split(inside[rows.train], inside[rows.test])
 
 
-def _reduced(
-    neural: Array | None, dimension: int, split: Split, umap_seed: int | None
-) -> Iterator[tuple[str, Array]]:
-    """Yield what baselines decode from: components, raw data, UMAP (for a seed), one at a time."""
-    if neural is None:
-        return
-    fewer = min(dimension, *neural.shape)
-    yield "pca", principal_components(neural, split.train, fewer)
-    yield "raw", neural
-    if umap_seed is not None:
-        yield "umap", umap_components(neural, split.train, split.test, dimension, umap_seed)
-
-
-def _baseline(
-    inputs: Array, labels: Sequence[Label], split: Split, n_bootstrap: int, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Score every label from one baseline."""
-    prepared = prepare(inputs, split, **settings)
-    return {label.name: _scores(prepared, label, n_bootstrap)[0] for label in labels}
-
-
 def _blocked(
-    held_out: Prepared,
+    held_out: Prepared, label: Label, own: Reading, baselines: Baselines, n_bootstrap: int
+) -> tuple[dict[str, dict[str, Any]], Decoded]:
+    """Score a label on the held-out steps, beside baselines; return what was decoded too."""
+    seed = held_out.seed
+    found = own.scored(label, n_bootstrap, seed)
+    scores = {
+        "embedding": decoding_metrics(found),
+        **compare(label, own, baselines, n_bootstrap, seed),
+        "chance": constant_answer(label, held_out),
+    }
+    return scores, Decoded(found.steps, found.true, found.decoded)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """What nulls are about, and how they are made."""
+
+    prepared: Prepared
+    readings: Mapping[str, Reading]
+    whole: Recording
+    nulls: int
+    gap: int
+    seed: int
+
+
+def _null(tested: _Tested, label: Label, anew: Callable[[Label], Prepared] | None) -> NullTest:
+    segments, n, gap, seed = tested.whole.segments, tested.nulls, tested.gap, tested.seed
+    if anew is not None:
+        return null_of_prepared(tested.prepared, label, segments, n, None, gap, seed, anew)
+    own = tested.readings[label.name]
+    return null_of_held_out(label, own.layout, own.decoded, segments, n, gap, seed)
+
+
+def _preparing(
+    retrain: Callable[[Label], FloatArray], held_out: Prepared, inside: IntArray
+) -> Callable[[Label], Prepared]:
+    """Train on a moved label, and prepare that embedding as the run's own."""
+    return lambda moved: replace(held_out, embedding=filled(retrain(moved), inside))
+
+
+def _add_nulls(
+    scores: dict[str, Any],
     labels: Sequence[Label],
-    baselines: dict[str, dict[str, Any]],
-    n_bootstrap: int,
-) -> tuple[dict[str, dict[str, Any]], dict[str, Decoded]]:
-    """Score every label on the held-out steps, beside baselines; return what was decoded too."""
-    scores, decoded = {}, {}
+    null_of: Callable[[Label], NullTest],
+    expected: type[GrevyError],
+) -> list[str]:
+    """Add the null of each label; return why there is no p for some."""
+    refused = []
     for label in labels:
-        own, decoding = _scores(held_out, label, n_bootstrap)
-        beside = {what: of_label[label.name] for what, of_label in baselines.items()}
-        chance = _chance(label, held_out)
-        scores[label.name] = {"blocked": {"embedding": own, **beside, "chance": chance}}
-        decoded[label.name] = Decoded(decoding.steps, decoding.true, decoding.decoded)
-    return scores, decoded
-
-
-def _nulls(
-    prepared: Prepared,
-    whole: Recording,
-    n: int,
-    gap: int,
-    seed: int,
-    retrain: Callable[[Label], Prepared] | None,
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Move each label; return the nulls, and why there are none for some.
-
-    A training on a moved label may fail where that of the run itself did not.
-    """
-    expected = UnmovableError if retrain is None else GrevyError
-    found, unmoved = {}, []
-    for label in whole.labels:
         try:
-            null = null_of_prepared(prepared, label, whole.segments, n, None, gap, seed, retrain)
+            scores[label.name]["null"] = null_metrics(null_of(label))
         except expected as error:
-            unmoved.append(f"No nulls for {label.name!r}: {error}")
-        else:
-            found[label.name] = null_metrics(null)
-    return found, unmoved
+            refused.append(f"No p for {label.name!r}: {error}")
+    return refused
+
+
+def _add_nulls_of_folds(scores: dict[str, Any], folds: Mapping[str, CrossFitted]) -> list[str]:
+    refused = []
+    for name, found in folds.items():
+        if found.null is not None:
+            count = len(found.scores.folds)
+            scores[name]["null"] = {**null_metrics(found.null), "folds": count}
+        elif found.refused:
+            refused.append(f"No p for {name!r}: {found.refused}")
+    return refused
 
 
 def _notes(whole: Recording, split: Split | None, neural: Array | None) -> list[str]:
@@ -343,35 +352,9 @@ def _latent(
     return {"latent_r2": linear_map_r2(values, whole.latent, fair.train, fair.test)}
 
 
-def _scores(prepared: Prepared, label: Label, n_bootstrap: int) -> tuple[dict[str, Any], Decoding]:
-    found = prepared.decode(label, n_bootstrap)
-    return decoding_metrics(found), found
-
-
-def _chance(label: Label, prepared: Prepared) -> dict[str, Any]:
-    """Score one constant answer: the training's mean, mean direction, or commonest class.
-
-    The balanced accuracy is that of any class tested, among which the commonest need not be.
-    """
-    train, layout = label.values[prepared.layout.train], prepared.layout
-    if label.kind == "continuous":
-        answer = train.mean(axis=0)
-    elif label.kind == "circular":
-        answer = np.mod(np.angle(np.exp(1j * train).mean()), TAU)
-    else:
-        answer = np.bincount(train).argmax()
-    answers = (np.repeat(answer[None], len(rows), axis=0) for rows in (layout.test, layout.sample))
-    plain = {**plain_scores(score(label, layout, *answers)), "decoder": "constant"}
-    if label.kind == "discrete":
-        plain["balanced_accuracy"] = plain["balanced_chance"]
-    return plain
-
-
 def _is_leaky(label: Label, segments: IntArray, inside: IntArray) -> bool:
     """Tell whether a random split would test on labels that it has nearly seen."""
     values = label.take(inside)
     if (values.values == values.values[0]).all():
         return True
-    stops = np.cumsum(segments[:, 1] - segments[:, 0])
-    runs = np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
-    return bool(autocorrelation(as_numbers(values), runs, 2)[1] > LEAKY)
+    return bool(autocorrelation(as_numbers(values), end_to_end(segments), 2)[1] > LEAKY)

@@ -10,12 +10,10 @@ from grevy.archive import ArchivedRun, RunFolder, read_run
 from grevy.report.page.decoded import has_no_matrix
 from grevy.report.page.evidence import chance_loss, consistency_chart
 from grevy.report.page.page import report_html
-from grevy.report.results import NAMES, LabelResult, label_results
+from grevy.report.results import label_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from grevy.report.figures.findings import Evidence
 
 FIGURES = "figures"
 
@@ -74,11 +72,12 @@ def write_figures(run: ArchivedRun) -> list[str]:
 def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     """Draw each chart that the run has something for."""
     from grevy.report.figures import findings
+    from grevy.report.figures.evidence import evidence_figure
 
     results = label_results(run)
     known = {label.name: label for label in run.labels}
     decoded = [(known[name], each) for name, each in run.decoded.items() if len(each.steps)]
-    evidence = [_evidence(result) for result in results if result.held_out]
+    weighed = [result for result in results if result.held_out]
     found = run.metrics.get("consistency")
     loss = run.history.get("loss", np.array([]))
     discrete = [
@@ -91,8 +90,8 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     )
     if decoded:
         figures["decoded"] = findings.decoded_figure(decoded, run.sampling_rate)
-    if evidence:
-        figures["evidence"] = findings.evidence_figure(evidence)
+    if weighed:
+        figures["evidence"] = evidence_figure(weighed)
     if discrete:
         figures["confusion"] = findings.confusion_figure(discrete)
     if np.isfinite(loss).any():
@@ -101,20 +100,3 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
         names = [str(name) for name in found["names"]]
         figures["consistency"] = findings.consistency_figure(names, np.array(found["r2"], float))
     return figures
-
-
-def _evidence(result: LabelResult) -> "Evidence":
-    from grevy.report.figures.findings import Evidence
-
-    null, sign = result.null, result.measure.sign
-    own = sorted(result.held_out.items(), key=lambda item: item[0] != "embedding")
-    return Evidence(
-        label=result.name,
-        score=result.title(),
-        sources=tuple(NAMES.get(source, source) for source, _ in own),
-        values=tuple(each.value for _, each in own),
-        intervals=tuple(each.interval for _, each in own),
-        chance=result.chance,
-        null=None if null is None else sign * null.values,
-        observed=None if null is None else sign * null.observed,
-    )

@@ -1,7 +1,7 @@
 """The scores of a run, label by label, taken out of its metrics: what is missing stays missing."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,19 @@ import numpy as np
 from grevy.archive import ArchivedRun
 from grevy.data import FloatArray, Label
 from grevy.evaluation import MEASURES, Measure
-from grevy.report.words import number, score, unit_of
+from grevy.report.words import number, plural, score, unit_of
 
+# In the order in which they are shown: what sees one time step stands below what sees the window.
 NAMES = {
     "embedding": "Embedding",
     "pca": "Principal components",
-    "raw": "Raw data",
+    "pca_one_step": "Principal components, one step",
+    "raw": "Raw activity",
+    "raw_one_step": "Raw activity, one step",
     "umap": "UMAP",
     "chance": "Constant answer",
 }
+ONE_STEP_OF = {"pca_one_step": "pca", "raw_one_step": "raw"}
 
 
 @dataclass(frozen=True)
@@ -35,26 +39,73 @@ class Score:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a label was decoded from, and how well.
+
+    Attributes
+    ----------
+    name : str
+    reading : str
+        How many time steps it sees and how they were put together, in words; empty if unknown.
+    columns : int or None
+        How many numbers per time step it is decoded from.
+    score : Score
+        The one that decides.
+    gain : Score or None
+        How much better the embedding is on the same steps: above 0 where it is.
+    """
+
+    name: str
+    reading: str
+    columns: int | None
+    score: Score
+    gain: Score | None
+
+    @property
+    def detail(self) -> str:
+        """How it was read and how many numbers that makes, in words."""
+        count = "" if self.columns is None else plural(self.columns, "number")
+        return ", ".join(part for part in (self.reading, count) if part)
+
+
 @dataclass(frozen=True, eq=False)
 class Null:
     """How the scores of moved labels are spread; for `values` and `observed` larger is better.
 
-    `how` says how labels were moved; `trained_on_label`, whether the encoder was trained with the
-    true label; `note`, a sentence: why p is not to be trusted, if so.
+    Attributes
+    ----------
+    observed : float
+    values : ndarray of shape (n,)
+    p : float
+    p_adjusted : float or None
+        By Holm's method over `n_labels` labels, where there are several.
+    n_labels : int
+    how : str
+        How labels were moved.
+    method : str
+        What was decoded: "folds", "held-out", "retrained"; empty if unknown.
+    n_folds : int or None
     """
 
     observed: float
     values: FloatArray
     p: float
+    p_adjusted: float | None
+    n_labels: int
     how: str
-    retrained: bool
-    trained_on_label: bool
-    note: str
+    method: str
+    n_folds: int | None
 
     @property
-    def is_of_seen_label(self) -> bool:
-        """Whether the encoder has seen the true label, and none of the moved ones."""
-        return self.trained_on_label and not self.retrained
+    def is_shifted(self) -> bool:
+        """Whether labels moved in steps, not in whole segments."""
+        return self.how.startswith("shifted")
+
+    @property
+    def deciding_p(self) -> float:
+        """The p that a finding rests on: the adjusted one, where there is one."""
+        return self.p if self.p_adjusted is None else self.p_adjusted
 
 
 @dataclass(frozen=True)
@@ -87,11 +138,15 @@ class LabelResult:
         `unit` is empty where it is unknown.
     measures : tuple of Measure
         The scores of this kind of label; the first decides.
-    held_out : dict of str to Score
-        By what was decoded from: embedding, pca, raw; empty if no time was held out.
+    window_steps : int or None
+        The time steps that the encoder sees at once.
+    held_out : dict of str to Source
+        By what was decoded from, in the order of `NAMES`; empty if no time was held out.
     chance, archived_chance : float
         What knowing nothing scores: to beat, and on these very steps.
     null : Null or None
+    is_without_p : bool
+        Whether no p can be given, as the run's note says; False where none was asked for.
     folds : Folds or None
     leaky : bool
         Whether the random split may flatter; True where it is not known.
@@ -105,10 +160,12 @@ class LabelResult:
     kind: str
     unit: str
     measures: tuple[Measure, ...]
-    held_out: dict[str, Score]
+    window_steps: int | None
+    held_out: dict[str, Source]
     chance: float
     archived_chance: float
     null: Null | None
+    is_without_p: bool
     folds: Folds | None
     leaky: bool
     where: str
@@ -132,6 +189,12 @@ class LabelResult:
         """Write a value of the score that decides, with its unit where it has one."""
         has_unit = self.measure.in_unit and self.unit and value is not None
         return self.say_bare(value) + (f" {self.unit}" if has_unit else "")
+
+    def say_gain(self, value: float, with_unit: bool = True) -> str:
+        """Write a gain in the score that decides: a small one keeps a digit that counts."""
+        if not self.measure.in_unit:
+            return number(value, 2 if abs(value) >= 0.01 or value == 0 else 3)
+        return number(value) + (f" {self.unit}" if with_unit and self.unit else "")
 
     def say_interval(self, ends: tuple[float, float]) -> str:
         """Write an interval of the score that decides: the unit once."""
@@ -160,27 +223,75 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
     measures = MEASURES[kind]
     key = measures[0].key
     blocked = _mapping(scores.get("blocked"))
-    held_out = {
-        source: _score(_mapping(values), key)
-        for source, values in blocked.items()
-        if source != "chance" and _number(_mapping(values).get(key)) is not None
-    }
+    window_steps = _count(metrics.get("window_steps"))
+    null = _null(_mapping(scores.get("null")), _n_adjusted(metrics))
     chance = _chance(kind, blocked, label)
     return LabelResult(
-        name, kind, unit_of(label) if label else "",
+        name, kind, unit_of(label) if label else "", measures, window_steps,
+        _sources(blocked, key, window_steps, run.embedding.shape[1]),
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
-        measures, held_out, max(chance, 0.0), chance,
-        _null(_mapping(scores.get("null")), _trained_on(kind, run.config)),
+        max(chance, 0.0), chance,
+        null, null is None and f"No p for {name!r}:" in str(metrics.get("note", "")),
         _folds(_mapping(_mapping(metrics.get("folds")).get(name)), key),
         _mapping(metrics.get("leaky")).get(name) is not False,
         held_out_words(metrics), dict(scores),
     )  # fmt: skip
 
 
+def in_order(sources: Iterable[str]) -> list[str]:
+    """Put what was decoded from in the order of `NAMES`; what nobody knows comes before chance."""
+    order = [name for name in NAMES if name != "chance"]
+    places = {"chance": len(order) + 1, **{name: place for place, name in enumerate(order)}}
+    return sorted(sources, key=lambda source: places.get(source, len(order)))
+
+
+def reading(window: str, window_steps: int | None) -> str:
+    """Say how many time steps are seen at once, and how they were put together."""
+    if window not in ("summed", "lagged"):
+        return window
+    return window if window_steps is None else f"{plural(window_steps, 'step')} {window}"
+
+
+def _sources(
+    blocked: Mapping[str, Any], key: str, window_steps: int | None, dimension: int
+) -> dict[str, Source]:
+    """Take what was decoded from, but chance, out of the held-out scores of a label."""
+    found = {}
+    for source in in_order(blocked):
+        values = _mapping(blocked[source])
+        if source == "chance" or _number(values.get(key)) is None:
+            continue
+        window, columns = str(values.get("window") or ""), _count(values.get("columns"))
+        if source == "embedding":
+            window, columns = _receptive_field(window_steps), dimension
+        found[source] = Source(
+            NAMES.get(source, source), reading(window, window_steps), columns,
+            _score(values, key), _gain(_mapping(values.get("gain")), key),
+        )  # fmt: skip
+    return found
+
+
+def _receptive_field(window_steps: int | None) -> str:
+    if window_steps is None:
+        return ""
+    return "one step" if window_steps == 1 else plural(window_steps, "step")
+
+
 def _score(values: Mapping[str, Any], key: str) -> Score:
-    interval = _mapping(values.get("intervals")).get(key)
-    ends = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
-    return Score(float(values[key]), _number(ends[0]), _number(ends[1]))
+    return Score(float(values[key]), *_ends(_mapping(values.get("intervals")).get(key)))
+
+
+def _gain(found: Mapping[str, Any], key: str) -> Score | None:
+    """Return how much better the embedding is, if that is of the score that decides."""
+    value = _number(found.get("value"))
+    if value is None or found.get("score") != key:
+        return None
+    return Score(value, *_ends(found.get("interval")))
+
+
+def _ends(interval: Any) -> tuple[float | None, float | None]:
+    low, high = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
+    return _number(low), _number(high)
 
 
 def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float:
@@ -202,23 +313,24 @@ def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float
     return 1 / len(label.classes) if label and label.classes else 0.0
 
 
-def _trained_on(kind: str, config: Mapping[str, Any]) -> bool:
-    """Tell whether an encoder was trained with a label, for runs that do not say so themselves."""
-    return bool(config) and (kind == "discrete" or config.get("conditional") != "time")
+def _n_adjusted(metrics: Mapping[str, Any]) -> int:
+    """Count the labels whose p were adjusted for one another."""
+    scores = [_mapping(each) for each in _mapping(metrics.get("scores")).values()]
+    nulls = [_mapping(each.get("null")) for each in scores]
+    return sum(_number(null.get("p_adjusted")) is not None for null in nulls)
 
 
-def _null(values: Mapping[str, Any], trained_on: bool) -> Null | None:
+def _null(values: Mapping[str, Any], n_labels: int) -> Null | None:
     spread = np.array(
         [each for each in map(_number, values.get("values") or ()) if each is not None]
     )
     observed, p = _number(values.get("observed")), _number(values.get("p"))
-    note = str(values.get("note") or "")
     if observed is None or p is None or not len(spread):
         return None
     return Null(
-        observed, spread, p, str(values.get("how") or "moved in time"),
-        values.get("retrained") is True, bool(values.get("trained_on_label", trained_on)),
-        note[:1].upper() + note[1:],
+        observed, spread, p, _number(values.get("p_adjusted")), n_labels,
+        str(values.get("how") or "moved in time"), str(values.get("method") or ""),
+        _count(values.get("folds")),
     )  # fmt: skip
 
 
@@ -240,3 +352,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _number(value: Any) -> float | None:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if plain and math.isfinite(value) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -5,13 +5,10 @@ from typing import Any
 
 from grevy.data import Recording
 from grevy.errors import shown_line
-from grevy.evaluation import MEASURES, SEEN_LABEL, Measure
+from grevy.evaluation import MEASURES, Measure
+from grevy.report.results import in_order
+from grevy.report.words import SPACE, probability
 
-# What is said of the p of an embedding whose encoder may have been trained on the label.
-_MAY_HAVE_SEEN_LABEL = (
-    "it counts only if the label took no part in the encoder's training, which nulls on a fixed "
-    "embedding do not undo"
-)
 # What the three names are, and why they are not the scores of the lines that follow.
 _OF_THE_MANUAL = (
     "the manual's scores: one ridge regression to all continuous labels; prediction R2 is test R2, "
@@ -50,7 +47,7 @@ def summarise(
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     """Say the metrics in lines: the honest figure next to the leaky one, never that alone."""
     lines = []
-    where = f"held-out {metrics.get('holdout', {}).get('split', 'blocks')}"
+    where = f"held-out {(metrics.get('holdout') or {}).get('split', 'blocks')}"
     if "goodness_of_fit_bits" in metrics:
         lines.append(f"goodness of fit: {metrics['goodness_of_fit_bits']:.3f} bits (0 is chance)")
     if "goodness_of_fit_heldout_bits" in metrics:
@@ -63,21 +60,24 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
             f"changes slowly)"
         )
         lines.append(f"  {_OF_THE_MANUAL}")
+    if "window_steps" in metrics:
+        lines.append(f"time steps that the baselines see at once: {metrics['window_steps']}")
     if "latent_r2" in metrics:
         lines.append(f"linear R2 to the true latent: {metrics['latent_r2']:.3f}")
     for name, scores in metrics.get("scores", {}).items():
         lines.append(f"{name} ({scores['kind']})")
         lines.append(f"  random split: {_line(scores['random'])}")
-        for what, values in scores.get("blocked", {}).items():
-            lines.append(f"  {where}, {what}: {_line(values)}")
+        blocked = scores.get("blocked", {})
+        for what in in_order(blocked):
+            said = _source_lines(f"{where}, {what}", blocked[what], metrics.get("window_steps"))
+            lines += [f"  {line}" for line in said]
+        gains = {what: blocked[what].get("gain") for what in in_order(blocked)}
+        lines += [f"  {_gain_line(gain, what)}" for what, gain in gains.items() if gain]
         if name in metrics.get("folds", {}):
             lines.append(f"  {_fold_line(metrics['folds'][name])}")
-        if "null" in scores:
+        if scores.get("null"):
             lines.append(f"  {_null_line(scores['null'])}")
-    if any(_is_of_seen_label(each.get("null", {})) for each in metrics.get("scores", {}).values()):
-        said = _MAY_HAVE_SEEN_LABEL if metrics.get("encoder") == "unknown" else SEEN_LABEL
-        lines.append(f"p, the encoder kept: {said}")
-    if "mean" in metrics.get("consistency", {}):
+    if metrics.get("consistency"):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
     if "note" in metrics:
@@ -112,6 +112,24 @@ def _line(scores: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _source_lines(what: str, values: dict[str, Any], steps: int | None) -> list[str]:
+    """Say the scores of what was decoded from, and of each way to put its steps together."""
+    read = _reading(values, steps)
+    lines = [f"{what}{f' ({read})' if read else ''}: {_line(values)}"]
+    for window, each in values.get("by_window", {}).items():
+        lines.append(f"  {_reading({**each, 'window': window}, steps)}: {_line(each)}")
+    return lines
+
+
+def _reading(values: dict[str, Any], steps: int | None) -> str:
+    """Say how many steps a baseline sees, how they were put together, and in how many numbers."""
+    window, columns = values.get("window", ""), values.get("columns")
+    if steps is not None and window not in ("", "one step"):
+        window = f"{steps} steps {window}"
+    count = "" if columns is None else f"{columns} number{'s' * (columns != 1)}"
+    return ", ".join(part for part in (window, count) if part)
+
+
 def _fold_line(found: dict[str, Any]) -> str:
     measure = _MEASURES[found["score"]]
     each = ", ".join(_number(value, measure.in_unit) for value in found["values"])
@@ -121,13 +139,24 @@ def _fold_line(found: dict[str, Any]) -> str:
     )
 
 
-def _is_of_seen_label(null: dict[str, Any]) -> bool:
-    """Tell whether a p is of an encoder that has seen the true label, and none of the moved."""
-    return bool(null.get("trained_on_label")) and not null.get("retrained")
+def _gain_line(gain: dict[str, Any], source: str) -> str:
+    measure = _MEASURES[gain["score"]]
+    low_high = ", ".join(_number(end, measure.in_unit) for end in gain.get("interval") or ())
+    return f"gain over {source}: {_name(measure)} {_number(gain['value'], measure.in_unit)}" + (
+        f" [{low_high}]" if low_high else ""
+    )
 
 
 def _null_line(null: dict[str, Any]) -> str:
-    line = f"{null['n']} nulls ({null['how']}): p = {null['p']:.3f}"
-    if _is_of_seen_label(null):
-        line += ", the encoder kept"
-    return f"{line}; {null['note']}" if null.get("note") else line
+    how = null["how"]
+    if "method" in null:
+        folds = f"{null['folds']} " if "folds" in null else ""
+        how += f"; {folds}{null['method']}"
+    line = f"{null['n']} nulls ({how}): {_p(null['p'])}"
+    if "p_adjusted" in null:
+        line += f", adjusted (Holm) {_p(null['p_adjusted'])}"
+    return line
+
+
+def _p(value: float) -> str:
+    return probability(value).replace(SPACE, " ")

@@ -13,7 +13,7 @@ from grevy.runs.experiment import (
 )
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
-from grevy.runs.preparing import make_model
+from grevy.runs.preparing import make_model, settle_offsets
 from grevy.runs.provenance import environment
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
@@ -32,6 +32,7 @@ __all__ = [
     "make_model",
     "output_paths",
     "run_experiment",
+    "settle_offsets",
     "settle_seed",
     "settled_settings",
     "train",

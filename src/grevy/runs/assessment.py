@@ -11,14 +11,14 @@ from grevy.config import RunConfig
 from grevy.data import Array, Label, Recording, Split, end_to_end, join_recordings
 from grevy.errors import GrevyError
 from grevy.evaluation import (
+    CrossFitted,
     Evaluation,
     consistency,
     consistency_metrics,
     evaluate,
     evaluate_folds,
-    fold_metrics,
 )
-from grevy.runs.holding_out import fold_splits, trained_on, training_gap, training_parts
+from grevy.runs.holding_out import fold_splits, training_gap, training_parts
 
 if TYPE_CHECKING:
     from grevy.model import CEBRA
@@ -52,26 +52,33 @@ def assess(
         With the loss of knowing nothing, the goodness of fit, and the validation loss, the folds
         and the consistency where there are any.
     """
-    from grevy.model import goodness_metrics, sampling_plan
+    from grevy.model import goodness_metrics, model_receptive_field
 
     whole = join_recordings(recordings)
-    conditional = sampling_plan(model.parameters, recordings).conditional
     seed = model.seed_ % 2**32
+    folds, notes = None, []
+    if config.folds:
+        _LOG.info(f"training {config.folds} times more, each time without one fold")
+        try:
+            folds = _folds(model, recordings, whole, config)
+        except GrevyError as error:  # the run itself is whole, and took long
+            notes.append(f"No folds: {error}")
     retrain = None
-    if config.null_retrain and config.nulls and split is not None:
-        _LOG.info(f"training {config.nulls} times more, on moved labels")
+    if config.null_retrain and config.n_nulls and split is not None:
+        _LOG.info(f"training {config.n_nulls} times more, on moved labels")
         retrain = _trainer_on_moved_labels(model, recordings, split, config)
     found = evaluate(
         embedding,
         whole,
         split,
         recordings[0].neural if len(recordings) == 1 else None,
-        nulls=config.nulls,
+        window=model_receptive_field(model.parameters),
+        nulls=config.n_nulls,
         seed=seed,
         gap=training_gap(model),
         metric=config.distance,
         umap=config.umap,
-        trained_on=trained_on(whole.labels, conditional),
+        folds=folds,
         retrain=retrain,
     )
     metrics: dict[str, Any] = {
@@ -82,12 +89,14 @@ def assess(
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
-    if config.folds:
-        _LOG.info(f"training {config.folds} times more, each time without one fold")
-        metrics |= _folds(model, recordings, whole, config, metrics.get("note"))
     if config.seeds > 1:
         _LOG.info(f"training {config.seeds - 1} times more, with other seeds")
-        metrics |= _consistency(model, recordings, embedding, split, config, metrics.get("note"))
+        try:
+            metrics["consistency"] = _consistency(model, recordings, embedding, split, config)
+        except GrevyError as error:  # as above
+            notes.append(f"No consistency between seeds: {error}")
+    if notes:
+        metrics["note"] = " ".join([*filter(None, [metrics.get("note")]), *notes])
     return Evaluation(metrics, found.decoded)
 
 
@@ -139,29 +148,22 @@ def _trainer_on_moved_labels(
 
 
 def _folds(
-    model: "CEBRA",
-    recordings: Sequence[Recording],
-    whole: Recording,
-    config: RunConfig,
-    note: str | None,
-) -> dict[str, Any]:
-    """Train for each fold, and decode what that training has not seen; say so if that fails."""
+    model: "CEBRA", recordings: Sequence[Recording], whole: Recording, config: RunConfig
+) -> dict[str, CrossFitted]:
+    """Train for each fold, and decode what that training has not seen."""
 
     def embed(fold: Split) -> Array:
         return _train_again(model, recordings, fold, config, model.seed_)
 
-    try:
-        found = evaluate_folds(
-            whole,
-            fold_splits(model, recordings, config),
-            embed,
-            seed=model.seed_ % 2**32,
-            gap=training_gap(model),
-            metric=config.distance,
-        )
-    except GrevyError as error:  # the run itself is whole, and took long
-        return {"note": _with_more(note, f"No folds: {error}")}
-    return {"folds": {name: fold_metrics(each) for name, each in found.items()}}
+    return evaluate_folds(
+        whole,
+        fold_splits(model, recordings, config),
+        embed,
+        nulls=config.n_nulls,
+        seed=model.seed_ % 2**32,
+        gap=training_gap(model),
+        metric=config.distance,
+    )
 
 
 def _consistency(
@@ -170,21 +172,13 @@ def _consistency(
     embedding: Array,
     split: Split | None,
     config: RunConfig,
-    note: str | None,
 ) -> dict[str, Any]:
-    """Compare the embedding with those of other seeds, on the steps that none has trained on.
-
-    If one of these trainings fails, say so.
-    """
+    """Compare the embedding with those of other seeds, on the steps that none has trained on."""
     seeds = range(model.seed_ + 1, model.seed_ + config.seeds)
     names = [f"seed {seed}" for seed in (model.seed_, *seeds)]
     steps = slice(None) if split is None else split.test
-    try:
-        embeddings = [embedding, *_other_seeds(model, recordings, split, config, seeds)]
-        found = consistency([each[steps] for each in embeddings], names)
-    except GrevyError as error:  # the run itself is whole, and took long
-        return {"note": _with_more(note, f"No consistency between seeds: {error}")}
-    return {"consistency": consistency_metrics(found)}
+    embeddings = [embedding, *_other_seeds(model, recordings, split, config, seeds)]
+    return consistency_metrics(consistency([each[steps] for each in embeddings], names))
 
 
 def _other_seeds(
@@ -200,7 +194,3 @@ def _other_seeds(
     seen, validation = training_parts(model, recordings, split, config)
     fitted = fit_replicates(model, seen if len(seen) > 1 else seen[0], seeds, validation)
     return [embed_recordings(each, recordings) for each in fitted]
-
-
-def _with_more(note: str | None, more: str) -> str:
-    return f"{note} {more}" if note else more

@@ -17,8 +17,13 @@ from grevy.evaluation import require_umap
 from grevy.report import describe_data, summarise, write_report
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.finished import Run, finished_run
-from grevy.runs.holding_out import fold_splits, holdout_split, settle_seed, training_parts
-from grevy.runs.preparing import load_recordings, make_model
+from grevy.runs.holding_out import (
+    holdout_split,
+    settle_folds,
+    settle_seed,
+    training_parts,
+)
+from grevy.runs.preparing import load_recordings, make_model, settle_offsets
 from grevy.runs.provenance import environment
 
 if TYPE_CHECKING:
@@ -75,11 +80,12 @@ def run_experiment(
             checkpoints.refuse_unfinished(folder.root)
         recordings = load_recordings(config)
         config = settle_seed(config, checkpoints, resume)
+        config = settle_offsets(config, recordings)
         model = make_model(config, verbose)
         split = holdout_split(model, recordings, config.holdout, config.split)
         if config.umap:
             require_umap()
-        fold_splits(model, recordings, config)  # too few steps for them are said before training
+        config = settle_folds(model, recordings, config)
         _LOG.info(describe_data(recordings))
         config = train(model, recordings, split, config, checkpoints, resume)
         with keeping_training(checkpoints):
@@ -129,7 +135,8 @@ def train(
                 f"far is kept in {kept[0]}; run the same command with `resume=True` to go on."
             )
         raise
-    return config.model_copy(update=settled_settings(model, plan))
+    settled = {**settled_settings(model, plan), "nulls": config.n_nulls}
+    return config.model_copy(update=settled)
 
 
 @contextmanager

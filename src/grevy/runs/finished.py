@@ -14,7 +14,7 @@ from grevy.report import summarise, write_report
 from grevy.runs.preparing import load_recordings
 
 # What a training settles where it is left open.
-SETTLED = ("seed", "conditional", "prior")
+SETTLED = ("seed", "conditional", "prior", "folds", "nulls", "time_offsets")
 
 
 @dataclass(frozen=True, eq=False)

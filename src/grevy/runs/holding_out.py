@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from grevy.config import RunConfig
 from grevy.data import (
-    Label,
     Recording,
     Split,
     SplitKind,
@@ -24,16 +23,8 @@ if TYPE_CHECKING:
     from grevy.model import CEBRA, Checkpoints, Validation
 
 
-def trained_on(labels: Sequence[Label], conditional: str | None) -> list[str]:
-    """Name the labels that decide an encoder's positive pairs.
-
-    Parameters
-    ----------
-    labels : sequence of Label
-    conditional : str or None
-        How positives are drawn. By time alone, continuous labels take no part.
-    """
-    return [label.name for label in labels if label.kind == "discrete" or conditional != "time"]
+USUAL_FOLDS = 5
+"""The folds of a run that does not say how many."""
 
 
 def training_gap(model: "CEBRA") -> int:
@@ -120,6 +111,33 @@ def fold_splits(
         )
     each, gap = laid_out(recordings), training_gap(model)
     return cut_folds(each, config.split, config.folds, gap, _seed(model))
+
+
+def settle_folds(model: "CEBRA", recordings: Sequence[Recording], config: RunConfig) -> RunConfig:
+    """Settle how many folds a run has where that is left open: five, or fewer if it is short.
+
+    Returns
+    -------
+    RunConfig
+        Without folds if nothing is held out, there is no label, or there is no room for two.
+
+    Raises
+    ------
+    GrevyError
+        If folds were asked for and cannot be cut; see `fold_splits`.
+    """
+    if config.folds is not None:
+        fold_splits(model, recordings, config)
+        return config
+    usual = USUAL_FOLDS if config.holdout and recordings[0].labels else 0
+    for n_folds in range(usual, 1, -1):
+        settled = config.model_copy(update={"folds": n_folds})
+        try:
+            fold_splits(model, recordings, settled)
+        except GrevyError:
+            continue  # too few steps, or segments, for so many
+        return settled
+    return config.model_copy(update={"folds": 0})
 
 
 def _seed(model: "CEBRA") -> int:

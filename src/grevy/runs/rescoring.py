@@ -25,7 +25,7 @@ from grevy.data import (
 from grevy.errors import GrevyError
 from grevy.evaluation import FEWEST_NULLS, evaluate, require_umap
 from grevy.runs.finished import made_from
-from grevy.runs.holding_out import trained_on, training_gap
+from grevy.runs.holding_out import training_gap
 from grevy.runs.preparing import load_recordings, make_model
 
 _LOG = logging.getLogger(__name__)
@@ -55,8 +55,10 @@ class EvaluationRequest:
         What is held out; as in the run, or blocks, if None.
     gap : int
         Steps between training and test, for an ``.npy`` file.
+    window : int
+        Time steps that the encoder of an ``.npy`` file saw, around each; baselines see the same.
     nulls : int or None
-        How often labels are moved; as in the run, or 50, if None.
+        How often labels are moved; as in the run, or 1000, if None.
     umap : bool
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
@@ -77,6 +79,7 @@ class EvaluationRequest:
     holdout: float | None = None
     split: str | None = None
     gap: int = 0
+    window: int = 1
     nulls: int | None = None
     umap: bool = False
     seed: int = 0
@@ -116,13 +119,15 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.label_data, request.transpose, request.gap,
+        request.label_data, request.transpose, request.gap, request.window > 1,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
-            f"`labels`, `period`, `segments`, `label_data`, `transpose` and `gap` out."
+            f"`labels`, `period`, `segments`, `label_data`, `transpose`, `gap` and `window` out."
         )
+    from grevy.model import model_receptive_field
+
     run = read_run(RunFolder(request.target))
     if not request.trust:
         refuse_imports(f"the run {request.target}", run.config, request.imports)
@@ -160,16 +165,26 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
         each = _segments_of_each(run)
         seed = settings.seed or 0
         split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
-    retrained = _retrained_nulls(run) if settings.nulls else {}
-    all_kept = set(retrained) == {label.name for label in whole.labels}
+    trained = _trained_nulls(run) if settings.n_nulls else {}
+    if trained and request.nulls not in (None, *(null["n"] for null in trained.values())):
+        _LOG.warning(
+            f"`nulls={request.nulls}` changes nothing: p is by encoders that the run trained for "
+            f"it, and is kept as it is. Make another run for other nulls."
+        )
     found = evaluate(
         run.embedding, whole, split, neural,
-        nulls=0 if all_kept else settings.nulls, seed=request.seed, gap=training_gap(model),
+        window=model_receptive_field(model.parameters),
+        nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=training_gap(model),
         metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
-        trained_on=trained_on(whole.labels, settings.conditional),
     )  # fmt: skip
-    for name, null in retrained.items():
-        found.metrics["scores"][name]["null"] = null
+    notes = [found.metrics.get("note", "")]
+    for name, scores in found.metrics["scores"].items():
+        if name in trained:
+            scores["null"] = trained[name]
+        elif trained:
+            notes.append(f"No p for {name!r}: the run found none; its own note says why.")
+    if any(notes):
+        found.metrics["note"] = " ".join(filter(None, notes))
     return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
 
 
@@ -180,11 +195,15 @@ _KEPT = (
 )  # fmt: skip
 
 
-def _retrained_nulls(run: ArchivedRun) -> dict[str, Any]:
+def _trained_nulls(run: ArchivedRun) -> dict[str, Any]:
     """Return the nulls for which a run has trained, by the name of the label."""
     names = {label.name for label in run.labels}
     nulls = {name: each.get("null", {}) for name, each in run.metrics.get("scores", {}).items()}
-    return {name: null for name, null in nulls.items() if name in names and null.get("retrained")}
+    return {
+        name: null
+        for name, null in nulls.items()
+        if name in names and null.get("method") in ("folds", "retrained")
+    }
 
 
 def _has_umap(asked: bool) -> bool:
@@ -231,7 +250,7 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
         "neural": request.neural, "label": request.labels or None, "period": request.period,
         "segments": request.segments, "imports": request.imports or None, "split": request.split,
         "label_data": request.label_data, "transpose": request.transpose or None,
-        "max_bytes": request.max_bytes,
+        "max_bytes": request.max_bytes, "nulls": request.nulls,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})
@@ -251,13 +270,20 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
             f"a data file, and name a label with `labels=KEY`."
         )
     holdout = 0.2 if request.holdout is None else request.holdout
-    split = hold_out(laid_out(recordings), config.split, holdout, request.gap, request.seed)
+    if request.window > len(embedding):
+        raise GrevyError(
+            f"`window={request.window}`, in a recording of {len(embedding)} time steps. Give the "
+            f"receptive field of the encoder."
+        )
+    # A window on either side of the border holds no step of the other.
+    gap = max(request.gap, request.window if request.window > 1 else 0)
+    split = hold_out(laid_out(recordings), config.split, holdout, gap, request.seed)
     neural = recordings[0].neural if len(recordings) == 1 else None
-    nulls = 50 if request.nulls is None else request.nulls
+    before = request.window // 2
     found = evaluate(
         embedding, whole, split, neural,
-        nulls=nulls, seed=request.seed, gap=request.gap, umap=request.umap,
-        trained_on=[label.name for label in whole.labels],  # it may have been, on all of them
+        window=(before, request.window - before), nulls=config.n_nulls, seed=request.seed,
+        gap=gap, umap=request.umap,
     )  # fmt: skip
     notes = [_of_unknown_encoder(split, whole.segments), found.metrics.get("note", "")]
     return {**found.metrics, "encoder": "unknown", "note": " ".join(filter(None, notes))}

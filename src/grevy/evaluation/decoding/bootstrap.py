@@ -59,6 +59,7 @@ FRACTION = Bend(
     lambda p: np.arcsin(np.sqrt(np.clip(p, 0, 1))),
     lambda x: np.sin(np.clip(x, 0, np.pi / 2)) ** 2,
 )
+AS_IT_IS = Bend(lambda difference: difference, lambda x: x)
 CORRELATION = Bend(lambda r: np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15)), np.tanh)
 
 

@@ -1,8 +1,10 @@
 """Read labels from one embedding: prepare it once, then decode any number of labels."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from grevy.evaluation.decoding.logistic import choose_rows
 from grevy.evaluation.decoding.result import Decoding, check_resamples, summarise
 from grevy.evaluation.decoding.ridge import factorise
 from grevy.evaluation.decoding.scores import statistic
+from grevy.evaluation.windows import Windowed
 
 DecoderName = Literal["auto", "ridge", "knn", "logistic"]
 
@@ -66,17 +69,27 @@ class Prepared:
         """
         check_resamples(n_bootstrap)
         label = checked_label(label, len(self.embedding))
-        read = self.read(label)
-        return summarise(
-            label, read.layout, read.decoder, read.decoded, read.sampled, n_bootstrap, self.seed
-        )
+        return self.read(label).scored(label, n_bootstrap, self.seed)
 
     def statistic(self, label: Label | npt.ArrayLike) -> float:
         """Compute `Decoding.statistic` alone: the decoder is chosen and fitted for this label."""
         label = checked_label(label, len(self.embedding))
-        family, option = self._chosen(label)
+        _, family, option = self._chosen(label)
         decoded = family.decode(label, option, "test")
         return statistic(label, label.values[self.layout.test], decoded)
+
+    def read_all(self, labels: Iterable[Label]) -> "dict[str, Reading]":
+        """Read several labels, by name; what was computed for them is not kept afterwards.
+
+        That may be hundreds of megabytes for a long recording.
+
+        Raises
+        ------
+        GrevyError
+            As `decode`.
+        """
+        own = replace(self)  # what is cached goes with it
+        return {label.name: own.read(label) for label in labels}
 
     def read(self, label: Label) -> "Reading":
         """Choose a decoder and fit it; decode the test and the sample of the training.
@@ -87,24 +100,23 @@ class Prepared:
             As `decode`.
         """
         label = checked_label(label, len(self.embedding))
-        family, option = self._chosen(label)
+        inner, family, option = self._chosen(label)
         decoded, sampled = (family.decode(label, option, part) for part in ("test", "sample"))
-        return Reading(self.layout, family.options[option], decoded, sampled)
+        return Reading(self.layout, family.options[option], decoded, sampled, inner)
 
-    def _chosen(self, label: Label) -> tuple[Family, int]:
+    def _chosen(self, label: Label) -> tuple[float, Family, int]:
         """Choose the family and its option by the inner folds; of equals, the smoothest."""
         families = self._families(label)
         compared = self.layout.compared
         if not len(compared):
-            return families[0], families[0].unchosen
+            return math.nan, families[0], families[0].unchosen
         true = label.values[compared]
         candidates = [
             (statistic(label, true, decoded), family, option)
             for family in families
             for option, decoded in enumerate(family.compare(label))
         ]
-        _, family, option = max(candidates, key=lambda candidate: candidate[0])
-        return family, option
+        return max(candidates, key=lambda candidate: candidate[0])
 
     def _families(self, label: Label) -> list[Family]:
         """List the families that may decode this kind of label, the first where none is chosen."""
@@ -150,12 +162,22 @@ class Reading:
         And its setting, in words.
     decoded, sampled : ndarray
         At `layout.test` and at `layout.sample`, as in `Label.values`.
+    inner : float
+        The statistic of this decoder in the inner folds of the training, by which it was chosen;
+        NaN where the training is too short for such folds.
     """
 
     layout: Layout
     decoder: str
     decoded: Array
     sampled: Array
+    inner: float
+
+    def scored(self, label: Label, n_bootstrap: int, seed: int) -> Decoding:
+        """Score what was decoded; see `grevy.evaluation.decoding.result.summarise`."""
+        return summarise(
+            label, self.layout, self.decoder, self.decoded, self.sampled, n_bootstrap, seed
+        )
 
 
 # Streams of random numbers that do not disturb each other, nor the bootstrap's.
@@ -163,7 +185,7 @@ _LAYOUT, _NEIGHBOURS, _LOGISTIC = range(3)
 
 
 def prepare(
-    embedding: npt.ArrayLike,
+    embedding: npt.ArrayLike | Windowed,
     split: Split | None = None,
     *,
     segments: npt.ArrayLike | None = None,
@@ -175,7 +197,7 @@ def prepare(
 ) -> Prepared:
     """Prepare an embedding for decoding several labels, or one label in many versions.
 
-    Parameters are those of `decode`.
+    Parameters are those of `decode`. Windows of finite data are read as they are, part by part.
 
     Raises
     ------
@@ -190,8 +212,11 @@ def prepare(
         raise GrevyError(f"seed {seed}; expected a whole number, 0 or more.")
     if gap < 0:
         raise GrevyError(f"a gap of {gap} steps; expected 0 or more.")
-    values = checked_embedding(np.asarray(embedding))
-    check_magnitude(values, "the embedding")
+    if isinstance(embedding, Windowed):
+        values = cast(Array, embedding)
+    else:
+        values = checked_embedding(np.asarray(embedding))
+        check_magnitude(values, "the embedding")
     runs = _checked_segments(segments, len(values))
     if split is None:
         split = blocked_split(runs, holdout, gap)

@@ -71,13 +71,7 @@ def decode_folds(
     check_resamples(n_bootstrap)
     values = checked_embedding(np.asarray(embedding))
     label = checked_label(label, len(values))
-    steps = np.concatenate([np.empty(0, np.int64), *(fold.test for fold in folds)])
-    if not len(steps) or len(np.unique(steps)) < len(steps):
-        raise GrevyError(
-            f"{len(folds)} folds that test {len(steps)} time steps, "
-            f"{len(np.unique(steps))} of them different; expected at least one fold, and no step "
-            f"tested twice. Make them by block_folds or segment_folds."
-        )
+    check_folds(folds)
     readings = [
         prepare(
             values, fold, segments=segments, gap=gap, decoder=decoder, metric=metric, seed=seed
@@ -85,6 +79,22 @@ def decode_folds(
         for fold in folds
     ]
     return pool(label, readings, n_bootstrap, seed).pooled
+
+
+def check_folds(folds: Sequence[Split]) -> None:
+    """Refuse folds that test nothing, or a step twice.
+
+    Raises
+    ------
+    GrevyError
+    """
+    steps = np.concatenate([np.empty(0, np.int64), *(fold.test for fold in folds)])
+    if not len(steps) or len(np.unique(steps)) < len(steps):
+        raise GrevyError(
+            f"{len(folds)} folds that test {len(steps)} time steps, "
+            f"{len(np.unique(steps))} of them different; expected at least one fold, and no step "
+            f"tested twice. Make them by block_folds or segment_folds."
+        )
 
 
 def pool(label: Label, readings: Sequence[Reading], n_bootstrap: int, seed: int) -> Folded:
@@ -100,10 +110,7 @@ def pool(label: Label, readings: Sequence[Reading], n_bootstrap: int, seed: int)
     seed : int
         Decides the resamples.
     """
-    each = tuple(
-        summarise(label, one.layout, one.decoder, one.decoded, one.sampled, 0, seed)
-        for one in readings
-    )
+    each = tuple(one.scored(label, 0, seed) for one in readings)
     layouts = [one.layout for one in readings]
     steps = np.concatenate([layout.test for layout in layouts])
     order = np.argsort(steps)

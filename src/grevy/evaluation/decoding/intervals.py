@@ -32,8 +32,8 @@ N_BINS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class _Measure:
-    """Scores that are functions of the same sums.
+class Resampled:
+    """Scores to resample, which are functions of the same sums over steps.
 
     Attributes
     ----------
@@ -79,28 +79,29 @@ def intervals(
     if label.kind == "continuous":
         errors = np.abs(true - decoded)
         measures = [
-            _explained(true, decoded),
-            _mean_of("mean_absolute_error", errors),
+            explained(true, decoded),
+            mean_of("mean_absolute_error", errors),
             _median_of("median_absolute_error", errors),
         ]
     elif label.kind == "circular":
         errors = label.period / TAU * angular_error(true, decoded)[:, None]
         measures = [
-            _mean_of("mean_error", errors),
+            mean_of("mean_error", errors),
             _median_of("median_error", errors),
             _correlated(true, decoded),
         ]
     else:
-        measures = [_classified(true, decoded, len(label.classes))]
+        measures = [classified(true, decoded, len(label.classes))]
     found = {}
     for measure in measures:
-        found.update(_bootstrapped(measure, n_resamples, rng))
+        found.update(bootstrapped(measure, n_resamples, rng))
     return found
 
 
-def _bootstrapped(
-    measure: _Measure, n_resamples: int, rng: np.random.Generator
+def bootstrapped(
+    measure: Resampled, n_resamples: int, rng: np.random.Generator
 ) -> dict[str, Interval]:
+    """Make the intervals of some scores; one that most resamples leave undefined has none."""
     blocks = cut_blocks(measure.series)
     sums = blocks.sums(measure.summands)
     estimates = measure.compute(sums.sum(axis=0)[None])[0]
@@ -118,13 +119,13 @@ def _bootstrapped(
     return found
 
 
-def _mean_of(name: str, errors: Float64Array) -> _Measure:
+def mean_of(name: str, errors: Float64Array) -> Resampled:
     """The mean error: each column's, then over columns."""
     summands = np.stack([errors.mean(axis=1), np.ones(len(errors))], axis=1)
-    return _Measure((name,), ERROR, summands, lambda sums: sums[:, :1] / sums[:, 1:], errors)
+    return Resampled((name,), ERROR, summands, lambda sums: sums[:, :1] / sums[:, 1:], errors)
 
 
-def _median_of(name: str, errors: Float64Array) -> _Measure:
+def _median_of(name: str, errors: Float64Array) -> Resampled:
     """The median error: each column's, then over columns; from counts between its quantiles."""
     from scipy.sparse import csr_array
 
@@ -137,7 +138,7 @@ def _median_of(name: str, errors: Float64Array) -> _Measure:
     rows = np.tile(np.arange(n), n_columns)
     shape = (n, n_columns * N_BINS)
     counts = csr_array((np.ones(len(rows)), (rows, np.concatenate(bins))), shape)
-    return _Measure((name,), ERROR, counts, partial(_median_of_counts, edges=edges), errors)
+    return Resampled((name,), ERROR, counts, partial(_median_of_counts, edges=edges), errors)
 
 
 def _median_of_counts(sums: Array, edges: Float64Array) -> Array:
@@ -153,7 +154,7 @@ def _median_of_counts(sums: Array, edges: Float64Array) -> Array:
     return np.mean(medians, axis=0)
 
 
-def _explained(true: Float64Array, decoded: Float64Array) -> _Measure:
+def explained(true: Float64Array, decoded: Float64Array) -> Resampled:
     """R2: the mean over dimensions, and weighted by their variance."""
     squared, deviation = (true - decoded) ** 2, true - true.mean(axis=0)
     spread = deviation**2
@@ -161,7 +162,7 @@ def _explained(true: Float64Array, decoded: Float64Array) -> _Measure:
     influence = squared / np.where(error > 0, error, 1) - spread / np.where(
         variance > 0, variance, 1
     )
-    return _Measure(
+    return Resampled(
         names=("test_r2", "variance_weighted_r2"),
         bend=R2,
         summands=np.concatenate([squared, deviation, spread, np.ones((len(true), 1))], axis=1),
@@ -185,11 +186,11 @@ def _r2_of_sums(sums: Array, least: Float64Array) -> Array:
     return np.stack([each.mean(axis=1), weighted], axis=1)
 
 
-def _correlated(true: Float64Array, decoded: Float64Array) -> _Measure:
+def _correlated(true: Float64Array, decoded: Float64Array) -> Resampled:
     """The circular correlation, whose sums of products are sums of cosines."""
     angles = np.stack([true, true - decoded, true + decoded, 2 * true, 2 * decoded], axis=1)
     error = angular_error(true, decoded)
-    return _Measure(
+    return Resampled(
         names=("correlation",),
         bend=CORRELATION,
         summands=np.concatenate([np.cos(angles), np.sin(angles), np.ones((len(true), 1))], axis=1),
@@ -215,7 +216,7 @@ def _correlation_of_sums(sums: Array) -> Array:
     return np.where(varies, product / scale, 0.0)[:, None]
 
 
-def _classified(true: IntArray, decoded: IntArray, n_classes: int) -> _Measure:
+def classified(true: IntArray, decoded: IntArray, n_classes: int) -> Resampled:
     """Accuracy, balanced accuracy and macro F1, from the steps of each class and the hits."""
     from scipy.sparse import csr_array
 
@@ -227,7 +228,7 @@ def _classified(true: IntArray, decoded: IntArray, n_classes: int) -> _Measure:
     in_test = np.bincount(true, minlength=n_classes)
     recall = np.bincount(true[hit], minlength=n_classes) / np.maximum(in_test, 1)
     influence = (hit - recall[true]) / in_test[true]
-    return _Measure(
+    return Resampled(
         names=("accuracy", "balanced_accuracy", "f1"),
         bend=FRACTION,
         summands=summands,

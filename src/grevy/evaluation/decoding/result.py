@@ -11,8 +11,8 @@ from grevy.evaluation.decoding.intervals import intervals
 from grevy.evaluation.decoding.layout import Layout
 from grevy.evaluation.decoding.scores import MEASURES, Scores, score, statistic
 
-BOOTSTRAP = 3
-"""The stream of random numbers that resamples are drawn from."""
+BOOTSTRAP, PAIRED = 3, 4
+"""The streams of random numbers that resamples are drawn from, of one decoding and of pairs."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,9 @@
-"""What a run found, as figures: decoded against true, baselines and nulls, confusion, loss."""
+"""What a run found, as figures: decoded against true, confusion, loss, consistency."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +20,11 @@ from grevy.report.figures.heldout import (
     stretches,
     unbroken,
 )
-from grevy.report.figures.lettering import Lettering, lettering
-from grevy.report.figures.panels import CHANCE, FAINT, LINE, draw_loss
+from grevy.report.figures.lettering import lettering
+from grevy.report.figures.panels import FAINT, LINE, draw_loss
 from grevy.report.figures.scene import label_columns
-from grevy.report.figures.style import INK, STYLE
+from grevy.report.figures.sheet import MAX_ROWS, need, sheet
+from grevy.report.figures.style import INK
 from grevy.report.words import short
 
 if TYPE_CHECKING:
@@ -33,41 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-# Steps that a curve over time can show apart on paper, rows that a page holds.
-MAX_TRACE, MAX_ROWS, MAX_CLOUD = 500, 6, 4_000
+# Steps that a curve over time can show apart on paper, and dots that a cloud can.
+MAX_TRACE, MAX_CLOUD = 500, 4_000
 MAX_NAMED = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the score of one label is weighed against.
-
-    Attributes
-    ----------
-    label, score : str
-        What was decoded and how it was scored, with its unit.
-    sources : tuple of str
-        What it was decoded from; the first is drawn as the result, the others as baselines.
-    values : tuple of float
-        One score for each source.
-    intervals : tuple of (float, float) or None
-        The 95 % interval of each score.
-    chance : float
-        What knowing nothing scores.
-    null : ndarray of shape (n,) or None
-        Scores of moved labels.
-    observed : float or None
-        The score that the null is about.
-    """
-
-    label: str
-    score: str
-    sources: tuple[str, ...]
-    values: tuple[float, ...]
-    intervals: tuple[tuple[float, float] | None, ...]
-    chance: float
-    null: FloatArray | None = None
-    observed: float | None = None
 
 
 def decoded_figure(
@@ -97,9 +64,9 @@ def decoded_figure(
         for dimension in range(label.values.shape[1] if label.kind == "continuous" else 1)
         if len(each.steps)
     ][:MAX_ROWS]
-    _need(rows, "decoded")
+    need(rows, "decoded")
     chosen = lettering([], [label for label, _, _ in rows])
-    with _sheet(12, 1.7, len(rows), (2.6, 1), chosen) as (figure, cells):
+    with sheet(12, 1.7, len(rows), (2.6, 1), chosen) as (figure, cells):
         for place, (given, each, dimension) in enumerate(rows):
             label = chosen.of_label(given)
             column = label_columns(label, 24, 11)[dimension]
@@ -118,45 +85,6 @@ def decoded_figure(
             else:
                 _draw_against(against, label, true, guess)
         cells[0][0].set_title("Decoded (colour) and true, held-out time")
-    return figure
-
-
-def evidence_figure(evidence: Sequence[Evidence]) -> Figure:
-    """Draw for each label the score beside its baselines, and beside the null distribution.
-
-    Parameters
-    ----------
-    evidence : sequence of Evidence
-        At most six are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    GrevyError
-        If there is nothing to draw.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    rows = list(evidence)[:MAX_ROWS]
-    _need(rows, "evidence")
-    chosen = lettering(name for each in rows for name in (each.label, *each.sources))
-    with _sheet(12, 2.0, len(rows), (1, 1), chosen, left=2.3) as (figure, cells):
-        for each, (left, right) in zip(rows, cells, strict=True):
-            left.set_title(f"{short(chosen.legible(each.label), 28)}: baselines")
-            sources = tuple(chosen.legible(source) for source in each.sources)
-            _draw_baselines(left, replace(each, sources=sources))
-            if each.null is None or each.observed is None:
-                right.set_axis_off()
-                continue
-            right.set_title("Labels moved in time")
-            right.hist(each.null, bins=12, color=FAINT)
-            right.xaxis.set_major_locator(MaxNLocator(5))
-            right.axvline(each.observed, color=LINE, linewidth=2.5)
-            right.set_xlabel(each.score)
-            right.set_ylabel("nulls")
     return figure
 
 
@@ -180,9 +108,9 @@ def confusion_figure(decoded: Sequence[tuple[Label, Decoded]]) -> Figure:
         If none of the labels is discrete.
     """
     found = [(label, each) for label, each in decoded if label.kind == "discrete"][:MAX_ROWS]
-    _need(found, "discrete")
+    need(found, "discrete")
     chosen = lettering([], [label for label, _ in found])
-    with _sheet(7, 5, len(found), (1,), chosen, left=1.4) as (figure, cells):
+    with sheet(7, 5, len(found), (1,), chosen, left=1.4) as (figure, cells):
         for (given, each), (axes,) in zip(found, cells, strict=True):
             label = chosen.of_label(given)
             axes.set_title(short(label.name, 40))
@@ -210,8 +138,8 @@ def loss_figure(history: npt.ArrayLike, chance: float | None = None) -> Figure:
         If no value of the history is finite.
     """
     loss = np.asarray(history, dtype=np.float64)
-    _need(np.isfinite(loss).any(), "finite loss")
-    with _sheet(8, 3.5, 1, (1,), lettering([])) as (figure, ((axes,),)):
+    need(np.isfinite(loss).any(), "finite loss")
+    with sheet(8, 3.5, 1, (1,), lettering([])) as (figure, ((axes,),)):
         draw_loss(axes, loss, chance)
     return figure
 
@@ -233,55 +161,16 @@ def consistency_figure(names: Sequence[str], r2: FloatArray) -> Figure:
     GrevyError
         If there are no embeddings, or names and matrix do not match.
     """
-    _need(names, "consistency")
+    need(names, "consistency")
     if r2.shape != (len(names), len(names)):
         raise GrevyError(f"{len(names)} names for a matrix of shape {r2.shape}; they must match.")
     chosen = lettering(names)
-    with _sheet(7, 5, 1, (1,), chosen, left=1.4) as (figure, ((axes,),)):
+    with sheet(7, 5, 1, (1,), chosen, left=1.4) as (figure, ((axes,),)):
         axes.set_title("Consistency (R²)")
         _draw_matrix(axes, r2, [chosen.legible(name) for name in names], ".2f")
         axes.set_xlabel("to")
         axes.set_ylabel("from")
     return figure
-
-
-def _need(found: object, what: str) -> None:
-    if not found:
-        raise GrevyError(f"there is no {what} to draw. Leave this figure out.")
-
-
-@contextmanager
-def _sheet(
-    width: float,
-    row: float,
-    rows: int,
-    columns: tuple[float, ...],
-    chosen: Lettering,
-    left: float = 1.1,
-) -> Iterator[tuple[Figure, list[list[Axes]]]]:
-    """Make a figure of axes in rows, to be drawn on in the style of all figures; sizes in inches.
-
-    The margins are fixed: finding them out would take longer than all the drawing.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    top, bottom, between = 0.45, 0.65, 0.95
-    height = top + bottom + rows * row + (rows - 1) * between
-    mean_width = (width - left - 0.25) / len(columns)
-    sizes: dict[Any, Any] = {"font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12}
-    with rc_context({**STYLE, **sizes, "font.family": list(chosen.families)}):
-        figure = Figure(figsize=(width, height), dpi=150)
-        cells = figure.add_gridspec(
-            rows, len(columns), width_ratios=columns, left=left / width, right=1 - 0.25 / width,
-            top=1 - top / height, bottom=bottom / height, hspace=between / row,
-            wspace=1.1 / mean_width,
-        )  # fmt: skip
-        places = [
-            [figure.add_subplot(cells[place, column]) for column in range(len(columns))]
-            for place in range(rows)
-        ]
-        yield figure, places
 
 
 def _draw_over_time(
@@ -372,23 +261,3 @@ def _blues() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("grevy_blues", list(BLUES))
-
-
-def _draw_baselines(axes: Axes, each: Evidence) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    places = np.arange(len(each.sources))
-    for place, value, interval in zip(places, each.values, each.intervals, strict=True):
-        if interval is not None:
-            axes.plot(interval, [place, place], color=FAINT, linewidth=3, solid_capstyle="butt")
-        axes.plot(value, place, "o", markersize=8, color=LINE if place == 0 else "#7d8b99")
-        axes.annotate(
-            f"{value:.2f}", (value, place), (0, 8), textcoords="offset points", ha="center",
-            fontsize=11,
-        )  # fmt: skip
-    axes.axvline(each.chance, color=CHANCE, linestyle=(0, (4, 2)), linewidth=1.5)
-    axes.set_yticks(places, [short(source, 22) for source in each.sources])
-    axes.set_ylim(len(places) - 0.5, -0.7)
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(f"{each.score}   (dashed: chance)")

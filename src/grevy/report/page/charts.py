@@ -114,3 +114,18 @@ def points(x: Array, y: Array, name: str, colour: str, **more: Any) -> dict[str,
 def chance_line(**more: Any) -> dict[str, Any]:
     """Style a line that says what knowing nothing gives."""
     return {"color": CHANCE, "width": 1.5, "dash": "dash", **more}
+
+
+def upright(x: float, style: dict[str, Any]) -> dict[str, Any]:
+    """Make a line from the bottom of a chart to its top."""
+    return {
+        "type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": style,
+        "layer": "above",
+    }  # fmt: skip
+
+
+def reach(values: list[float], spare: float = 0.04) -> list[float]:
+    """Return the range of values with some room at both ends."""
+    low, high = float(min(values)), float(max(values))
+    margin = spare * (high - low) or 0.1
+    return [low - margin, high + margin]

@@ -88,7 +88,7 @@ def _over_time(
     own = result.held_out.get("embedding")
     alternative = f"True and decoded {short(label.name, 60)} over {result.where}."
     if own:
-        alternative += f" {result.measure.name} {result.say_main(own.value)}."
+        alternative += f" {result.measure.name} {result.say_main(own.score.value)}."
     cropped = any(part != kept for part, kept in zip(cut, shown, strict=True))
     caption = f"The middle {thousands(longest)} steps of each stretch." if cropped else ""
     title = "time (s)" if rate else "time (steps)"
@@ -181,7 +181,7 @@ def _per_dimension(result: LabelResult) -> str:
     if isinstance(values, list) and len(values) > 1:
         return "R² by dimension: " + ", ".join(score(value) for value in values) + "."
     own = result.held_out.get("embedding")
-    return f"{result.measure.name} {result.say_main(own.value)}." if own else ""
+    return f"{result.measure.name} {result.say_main(own.score.value)}." if own else ""
 
 
 def _errors(label: Label, decoded: Decoded, place: int) -> Chart:

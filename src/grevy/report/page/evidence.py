@@ -1,4 +1,4 @@
-"""Charts of what the result is weighed against: baselines, nulls, chance, other seeds."""
+"""Charts of what the result is weighed against: nulls, chance, other encoders."""
 
 import math
 from typing import Any
@@ -7,105 +7,45 @@ import numpy as np
 
 from grevy.archive import ArchivedRun
 from grevy.data import FloatArray
-from grevy.evaluation import SEEN_LABEL
 from grevy.report.figures.colours import BLUES
 from grevy.report.figures.panels import CHANCE, FAINT, LINE
-from grevy.report.page.charts import INK, Chart, chance_line, layout, line, text
+from grevy.report.figures.rows import LOWEST_R2
+from grevy.report.page.charts import INK, Chart, chance_line, layout, line, reach, text, upright
 from grevy.report.page.packing import plain
-from grevy.report.results import NAMES, LabelResult
+from grevy.report.results import LabelResult, Null
 from grevy.report.verdict import null_sentence
-from grevy.report.words import INTERVAL, number, score, short
+from grevy.report.words import INTERVAL, listed, number, plural, score, short
 
-# An R2 can be arbitrarily bad; below this it is drawn at the edge, with its value beside it.
-LOWEST_R2 = -0.5
-# A number within this part of the axis from the line of chance would be crossed by it.
-NEAR = 0.08
 MAX_LOSS_POINTS = 2_000
 MAX_MATRIX = 100
 # Of more folds only the dots are drawn, without their numbers.
 MAX_NAMED_FOLDS = 12
 
 
-def baseline_chart(result: LabelResult, place: int) -> Chart | None:
-    """Draw the score from the embedding beside those from PCA, raw data and nothing."""
-    if not result.held_out:
-        return None
-    sources = [*result.held_out, "chance"]
-    values = [*(each.value for each in result.held_out.values()), result.archived_chance]
-    intervals = [*(each.interval for each in result.held_out.values()), None]
-    lowest = LOWEST_R2 if result.kind == "continuous" else -math.inf
-    drawn = np.maximum(values, lowest)
-    names = [NAMES.get(source, source) for source in sources]
-    ends = [
-        (max(interval[0], lowest), max(interval[1], lowest)) if interval else (at, at)
-        for at, interval in zip(drawn, intervals, strict=True)
-    ]
-    # With room for the numbers at the ends.
-    span = _reach([*drawn, *sum(ends, ()), result.chance], 0.1)
-    colours = {"embedding": LINE, "chance": CHANCE}
-    trace = {
-        "type": "scatter", "mode": "markers+text", "x": plain(drawn), "y": list(range(len(names))),
-        "text": [
-            ("◂ " if at < lowest else "") + result.say_bare(at)
-            for at in values
-        ],
-        "textposition": _beside_the_line(result, drawn, span),
-        "cliponaxis": False,
-        "marker": {"size": 11, "color": [colours.get(source, "#7d8b99") for source in sources]},
-        "error_x": {
-            "type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": FAINT,
-            "array": plain([high - at for at, (_, high) in zip(drawn, ends, strict=True)]),
-            "arrayminus": plain([at - low for at, (low, _) in zip(drawn, ends, strict=True)]),
-        },
-        "hoverinfo": "skip",
-    }  # fmt: skip
-    said = "; ".join(f"{n} {result.say_main(v)}" for n, v in zip(names, values, strict=True))
-    better = "Right is better." if result.measure.larger_is_better else "Left is better."
-    has_intervals = "Bars: 95 % intervals. " if any(intervals) else ""
-    return Chart(
-        f"baselines-{place}", f"Held-out {result.title()}, beside the baselines",
-        f"Held-out {result.measure.name}: {said}.", has_intervals + better, [trace],
-        layout(
-            {"range": span, "nticks": 5, "tickangle": 0},
-            {
-                "tickvals": list(range(len(names))), "ticktext": [text(n) for n in names],
-                "nticks": 0, "range": [len(names) - 0.4, -0.8], "showgrid": False,
-                "showline": False, "ticks": "",
-            },
-            shapes=[_upright(result.chance, chance_line())],
-        ),
-        height=90 + 52 * len(names),
-    )  # fmt: skip
-
-
-def _beside_the_line(result: LabelResult, values: FloatArray, span: list[float]) -> list[str]:
-    """Place each number above its dot, but beside the dashed line of chance where it is near.
-
-    The last is that of knowing nothing: on the side of the line where there is more room.
-    """
-    low, high = span
-    places = [
-        "top center"
-        if abs(value - result.chance) > NEAR * (high - low)
-        else f"top {'right' if value >= result.chance else 'left'}"
-        for value in values[:-1].tolist()
-    ]
-    in_left_half = result.archived_chance < (low + high) / 2
-    return [*places, f"middle {'right' if in_left_half else 'left'}"]
-
-
-def _reach(values: list[float], spare: float = 0.04) -> list[float]:
-    """Return the range of values with some room at both ends."""
-    low, high = float(min(values)), float(max(values))
-    margin = spare * (high - low) or 0.1
-    return [low - margin, high + margin]
-
-
-def _upright(x: float, style: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": x, "x1": x, "line": style,
-        "layer": "above",
-    }  # fmt: skip
+def evidence_lead(results: list[LabelResult]) -> str:
+    """Say what a label was decoded from beside the embedding, and what nulls are."""
+    sources = {name for result in results for name in result.held_out}
+    steps = next((result.window_steps for result in results), None)
+    what = ["principal components with as many dimensions"] if "pca" in sources else []
+    what += ["the raw activity"] if "raw" in sources else []
+    what += ["UMAP with as many (fitted on training steps alone)"] if "umap" in sources else []
+    said = [f"The same decoding from {listed(what)}, on the same held-out steps."] if what else []
+    if what and steps is not None and steps > 1:
+        said.append(
+            f"These baselines see the {plural(steps, 'step')} that the encoder sees, summed or "
+            f"side by side (lagged), whichever was better inside the training; what one step alone "
+            f"gives stands below in grey."
+        )
+    elif what:
+        said.append(
+            "These baselines see one step at a time" + (", as the encoder does." if steps else ".")
+        )
+    if any(result.null is not None for result in results):
+        said.append(
+            "Nulls are the same score for labels that keep their own course in time but are moved "
+            "against the neural data."
+        )
+    return " ".join(said)
 
 
 def null_chart(result: LabelResult, place: int) -> Chart | None:
@@ -128,29 +68,33 @@ def null_chart(result: LabelResult, place: int) -> Chart | None:
     }  # fmt: skip
     said = null_sentence(null)
     spread = [result.say_main(float(end)) for end in (values.min(), values.max())]
-    retrained = (
-        "The encoder was trained anew for each."
-        if null.retrained
-        else "The embedding stays; the decoder is fitted anew for each."
-    )
-    seen = f"{SEEN_LABEL[0].upper()}{SEEN_LABEL[1:]}." if null.is_of_seen_label else ""
     return Chart(
         f"null-{place}", "The same score for labels moved in time",
         f"Histogram of {len(values)} null scores from {spread[0]} to {spread[1]}; observed "
         f"{result.say_main(observed)}: {said}.",
-        " ".join(
-            part
-            for part in (f"{said[0].upper()}{said[1:]}.", retrained, seen, null.note)
-            if part
-        ),
+        f"{said[0].upper()}{said[1:]}. {method_sentence(null)}".rstrip(),
         [bars],
         layout(
-            {"title": result.title(), "range": _reach([*edges, observed])},
+            {"title": result.title(), "range": reach([*edges, observed])},
             {"title": "nulls", "rangemode": "tozero"},
-            shapes=[_upright(observed, {"color": LINE, "width": 3})],
+            shapes=[upright(observed, {"color": LINE, "width": 3})],
             annotations=[note], bargap=0.05, margin={"l": 8, "r": 12, "t": 28, "b": 8},
         ),
     )  # fmt: skip
+
+
+def method_sentence(null: Null) -> str:
+    """Say plainly what was decoded, and what moved; empty if the run does not say."""
+    folds = "Each fold" if null.n_folds is None else f"Each of {null.n_folds} folds"
+    near = " Steps so near to the training that the label remembers it are left out."
+    return {
+        "folds": f"{folds} of the recording was decoded by an encoder and a decoder that had not "
+        f"seen it; then the label of the whole recording was moved in time against what was "
+        f"decoded.",
+        "held-out": f"Encoder and decoder stay as they are; the label was moved in time "
+        f"against what was decoded on held-out steps.{near if null.is_shifted else ''}",
+        "retrained": "The encoder was trained anew on each moved label.",
+    }.get(null.method, "")
 
 
 def null_histogram(values: FloatArray, observed: float) -> tuple[FloatArray, FloatArray]:
@@ -199,10 +143,10 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
     if folds.pooled.interval:
         said += f" ({INTERVAL} {result.say_interval(folds.pooled.interval)})"
     title = result.title()
-    reach = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
+    extremes = [result.say_main(end) for end in (min(folds.values), max(folds.values))]
     return Chart(
         f"folds-{place}", f"{title[0].upper()}{title[1:]}, by fold",
-        f"{said}; from {reach[0]} to {reach[1]}.",
+        f"{said}; from {extremes[0]} to {extremes[1]}.",
         f"{said}. Encoder and decoder of a fold have not seen it. Line: the mean. Dashed: chance.",
         [line(ends, np.repeat(mean, 2), "mean", LINE, hoverinfo="skip"), dots],
         layout(
@@ -210,7 +154,7 @@ def folds_chart(result: LabelResult, place: int) -> Chart | None:
                 "title": "fold", "range": ends.tolist(), "showgrid": False,
                 **({"dtick": 1} if named else {}),
             },
-            {"range": _reach([*drawn, mean, chance], 0.2)},
+            {"range": reach([*drawn, mean, chance], 0.2)},
             shapes=[{"type": "line", **level, "line": chance_line()}],
         ),
         height=260,

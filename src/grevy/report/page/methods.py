@@ -5,7 +5,7 @@ from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.config import RunConfig
-from grevy.report.results import LabelResult
+from grevy.report.results import LabelResult, Null
 from grevy.report.words import listed, number, plural, short, thousands
 from grevy.version import __version__
 
@@ -79,8 +79,14 @@ def _flag(name: str, value: Any) -> list[str]:
 
 def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
     """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
-    parts = [_data(run), _training(run), _hold_out(run), _decoding(results), _folds(results)]
-    parts.append(_nulls(results))
+    parts = [
+        _data(run),
+        _training(run),
+        _hold_out(run),
+        _decoding(results),
+        _baselines(run, results),
+    ]
+    parts += [_folds(results), _nulls(results)]
     return " ".join(part for part in parts if part)
 
 
@@ -125,7 +131,7 @@ def _training(run: ArchivedRun) -> str:
 
 def _positives(run: ArchivedRun) -> str:
     config = run.config
-    given = _as_list(config.get("time_offsets", [10]))  # one number, if a script says so
+    given = _as_list(config.get("time_offsets") or [10])  # one number, if a script says so
     offsets = listed([str(each) for each in (given if isinstance(given, list) else [given])])
     names = listed([short(label.name, 40) for label in run.labels]) or "no label"
     how = {
@@ -171,7 +177,7 @@ def _decoding(results: list[LabelResult]) -> str:
         f"Decoded were {listed(said)}; decoders were fitted on training steps and scored on "
         f"held-out steps."
     )
-    if any(each.interval for result in results for each in result.held_out.values()):
+    if any(each.score.interval for result in results for each in result.held_out.values()):
         text += " Intervals are 95 % intervals of a block bootstrap over held-out time."
     return text
 
@@ -187,13 +193,83 @@ def _folds(results: list[LabelResult]) -> str:
     )
 
 
-def _nulls(results: list[LabelResult]) -> str:
-    nulls = [result.null for result in results if result.null is not None]
-    if not nulls:
+def _baselines(run: ArchivedRun, results: list[LabelResult]) -> str:
+    """Say what the embedding was compared with, and how."""
+    held_out = {name: each for result in results for name, each in result.held_out.items()}
+    names = {
+        "pca": "principal components with as many dimensions as the embedding",
+        "raw": "raw activity",
+        "umap": "UMAP with as many dimensions (McInnes et al., 2018)",
+    }
+    what = [words for name, words in names.items() if name in held_out]
+    if not what:
         return ""
+    text = f"Baselines were decoded in the same way from {listed(what)}, fitted on training steps; "
+    steps = results[0].window_steps
+    if steps is not None and steps > 1:
+        text += (
+            f"they saw the {plural(steps, 'time step')} of the encoder's receptive field, summed "
+            f"or side by side (lagged), whichever did better inside the training."
+            + _reduction(run, results[0], steps)
+        )
+    else:
+        text += "they saw one time step" + (", as the encoder did." if steps else ".")
+    if any(each.gain and each.gain.interval for each in held_out.values()):
+        text += (
+            " Differences between embedding and baselines are paired, with 95 % intervals of a "
+            "block bootstrap that draws the same held-out steps for both."
+        )
+    return text
+
+
+def _reduction(run: ArchivedRun, result: LabelResult, steps: int) -> str:
+    """Say where the neurons are too many to lay their steps side by side, and are reduced."""
+    raw = (result.tables.get("blocked") or {}).get("raw", {})
+    columns = (raw.get("by_window") or {}).get("lagged", {}).get("columns")
+    neurons = [int(each["neurons"]) for each in run.manifest.get("data", [])]
+    if not isinstance(columns, int) or len(neurons) != 1 or columns >= neurons[0] * steps:
+        return ""
+    return f" Lagged were the {plural(columns // steps, 'leading component')} of the neurons."
+
+
+def _nulls(results: list[LabelResult]) -> str:
+    """Say how p was computed, for which labels none was, and how many were adjusted for."""
+    nulls = {result.name: result.null for result in results if result.null is not None}
+    without = [short(result.name, 40) for result in results if result.is_without_p]
+    parts = []
+    for method in dict.fromkeys(null.method for null in nulls.values()):
+        chosen = {name: null for name, null in nulls.items() if null.method == method}
+        named = "" if len(chosen) == len(nulls) else f" ({listed([short(n, 40) for n in chosen])})"
+        parts.append(_by_method(list(chosen.values()), named))
+    if nulls:
+        parts.append("p = (1 + number of nulls that did at least as well) / (1 + number of nulls).")
+    adjusted = next((each for each in nulls.values() if each.p_adjusted is not None), None)
+    if adjusted is not None:
+        labels = plural(adjusted.n_labels, "label")
+        parts.append(f"The p of {labels} were adjusted by Holm's method (1979).")
+    if without:
+        parts.append(f"No p could be given for {listed(without)}.")
+    return " ".join(parts)
+
+
+def _by_method(nulls: list[Null], named: str) -> str:
     how = listed(sorted({null.how for null in nulls}))
-    what = "training the encoder anew" if nulls[0].retrained else "on the same embedding"
-    return (
-        f"Nulls: labels moved in time ({how}), {len(nulls[0].values)} times, decoded {what}; "
-        f"p = (1 + number of nulls that did at least as well) / (1 + number of nulls)."
-    )
+    count = f"{plural(len(nulls[0].values), 'time')}"
+    moved = f"were moved in time ({how}) {count}"
+    if nulls[0].method == "folds":
+        folds = "" if nulls[0].n_folds is None else f"{nulls[0].n_folds} "
+        return (
+            f"Nulls{named}: {folds}encoders, each trained without one fold of the recording, "
+            f"were followed by decoders of that fold; the labels of the whole recording {moved} "
+            f"against what was decoded."
+        )
+    if nulls[0].method == "retrained":
+        return f"Nulls{named}: labels {moved}, and the encoder trained anew on each."
+    if nulls[0].method == "held-out":
+        near = ", without those within one memory of the label from the training"
+        near = near if nulls[0].is_shifted else ""
+        return (
+            f"Nulls{named}: with encoder and decoder kept, labels {moved} against what was decoded "
+            f"on held-out steps{near}."
+        )
+    return f"Nulls{named}: labels {moved}."

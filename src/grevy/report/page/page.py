@@ -6,15 +6,15 @@ import math
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.evaluation import MAX_CONFUSED
-from grevy.report.page.charts import Chart
+from grevy.report.page.baselines import baseline_chart, gain_chart
 from grevy.report.page.decoded import decoded_charts, has_no_matrix
 from grevy.report.page.evidence import (
-    baseline_chart,
     consistency_chart,
+    evidence_lead,
     folds_chart,
     loss_chart,
     null_chart,
@@ -22,13 +22,11 @@ from grevy.report.page.evidence import (
 from grevy.report.page.methods import bibtex, command, methods
 from grevy.report.page.packing import script_json
 from grevy.report.page.space import space_data
-from grevy.report.results import NAMES, LabelResult, held_out_words, label_results
+from grevy.report.page.table import score_table
+from grevy.report.results import LabelResult, held_out_words, label_results
 from grevy.report.verdict import latent_sentence, run_verdicts
 from grevy.report.words import NOTHING, duration, number, plural, short
 from grevy.version import __version__
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 SCRIPTS = ("arrays.js", "legend.js", "embedding.js", "player.js", "charts.js", "start.js")
 # Time windows to choose from: so many make up the recording.
@@ -74,8 +72,7 @@ def report_html(run: ArchivedRun) -> str:
     labels = [_label_part(run, result, place) for place, result in enumerate(results)]
     loss, consistency = loss_chart(run), consistency_chart(run)
     charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
-    charts += [part["folds"] for part in labels]
-    charts = [chart for chart in (*charts, loss, consistency) if chart is not None]
+    charts += [chart for chart in (loss, consistency) if chart is not None]
     plotly, script = _plotly(), _own_script()
     space = space_data(run)
     return environment.get_template("report.html.j2").render(
@@ -89,10 +86,10 @@ def report_html(run: ArchivedRun) -> str:
         charts=Markup(script_json({chart.id: chart.specification for chart in charts})),
         verdicts=run_verdicts(results, run.metrics),
         latent=latent_sentence(run.metrics),
-        notes=[_sentence(short(str(run.metrics["note"]), 400))] if run.metrics.get("note") else [],
+        notes=[_sentence(short(str(run.metrics["note"]), 2000))] if run.metrics.get("note") else [],
         labels=labels,
         most_classes=MAX_CONFUSED,
-        has_umap=any("umap" in result.held_out for result in results),
+        evidence_lead=evidence_lead(results),
         loss=loss,
         consistency=consistency,
         bits=_bits(run),
@@ -105,7 +102,9 @@ def report_html(run: ArchivedRun) -> str:
 
 def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, Any]:
     """Gather what the page says about one label."""
-    evidence = [baseline_chart(result, place), null_chart(result, place)]
+    evidence = [
+        draw(result, place) for draw in (baseline_chart, gain_chart, null_chart, folds_chart)
+    ]
     label = next((each for each in run.labels if each.name == result.name), None)
     return {
         "name": short(result.name, NAME_LENGTH),
@@ -114,53 +113,15 @@ def _label_part(run: ArchivedRun, result: LabelResult, place: int) -> dict[str, 
         "decoded": decoded_charts(run, result, place),
         "classes_in_the_way": len(label.classes) if label and has_no_matrix(label) else 0,
         "evidence": [chart for chart in evidence if chart is not None],
-        "folds": folds_chart(result, place),
         "table": score_table(result),
         "leaky": result.leaky,
+        "is_without_p": result.is_without_p,
         "per_dimension": _per_dimension(result),
     }
 
 
 def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def score_table(result: LabelResult) -> dict[str, Any]:
-    """Lay out all scores of one label.
-
-    Returns
-    -------
-    dict
-        ``head``: titles of the columns. ``rows``: for each what was decoded from, its scores and
-        decoder, and whether it is the random split.
-    """
-    key = result.measure.key
-    blocked = result.tables.get("blocked") or {}
-    sources = {**blocked, "random": result.tables.get("random") or {}}
-    shown = [
-        measure
-        for measure in result.measures
-        if any(each.get(measure.key) is not None for each in sources.values())
-    ]
-    rows = []
-    for source, archived in sources.items():
-        # What knowing nothing scores is the same here as in the charts and the verdict.
-        is_chance = source == "chance" and archived.get(key) is not None
-        values = {**archived, key: result.archived_chance} if is_chance else archived
-        held_out = result.held_out.get(source)
-        interval = held_out.interval if held_out else None
-        rows.append(
-            {
-                "name": NAMES.get(source, "Embedding" if source == "random" else short(source, 40)),
-                "random": source == "random",
-                "main": source == "embedding",
-                "cells": [result.say_bare(values.get(each.key), each) for each in shown],
-                "interval": result.say_interval(interval) if interval else NOTHING,
-                "decoder": short(str(values.get("decoder") or NOTHING), 60),
-            }
-        )
-    titles = [result.title(each) for each in shown]
-    return {"head": titles, "rows": rows}
 
 
 def _per_dimension(result: LabelResult) -> str:
@@ -303,4 +264,4 @@ def _static(name: str) -> str:
     return (files("grevy.report") / "static" / name).read_text(encoding="utf-8")
 
 
-__all__ = ["Chart", "Markup", "report_html", "score_table"]
+__all__ = ["report_html"]
