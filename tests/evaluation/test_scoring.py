@@ -492,7 +492,11 @@ def broken(row):
         ((EMBEDDING, RECORDING, SPLIT), {"window": (0, 0)}, "from 0 steps before to 0 after"),
         ((EMBEDDING, RECORDING, SPLIT), {"window": (-1, 1)}, "from -1 steps before to 1 after"),
         ((EMBEDDING, RECORDING, SPLIT), {"window": (3, -1)}, "from 3 steps before to -1 after"),
-        ((EMBEDDING, RECORDING, SPLIT), {"window": (300, 301)}, "in a recording of 600"),
+        (
+            (EMBEDDING, RECORDING, SPLIT, RECORDING.neural),
+            {"window": (300, 301)},
+            "in a recording of 600",
+        ),
         ((EMBEDDING, RECORDING, SPLIT), {"n_bootstrap": 3}, "3 bootstrap"),
         ((EMBEDDING, RECORDING, SPLIT), {"seed": -1}, "seed -1"),
         ((EMBEDDING, RECORDING, SPLIT), {"metric": "manhattan"}, "unknown metric"),

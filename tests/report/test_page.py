@@ -968,13 +968,13 @@ def ticks(chart):
 class TestHowPWasMade:
     WORDS = {  # noqa: RUF012
         "folds": (
-            "Each of 5 stretches of the recording was decoded by an encoder and a decoder",
-            "5 encoders, each trained without one stretch of the recording",
+            "Each of 5 folds of the recording was decoded by an encoder and a decoder",
+            "5 encoders, each trained without one fold of the recording",
             "50 nulls (shifted within segments; 5 folds): p = 0.020",
         ),
         "held-out": (
             "Encoder and decoder stay as they are",
-            "with encoder and decoder kept, the labels of the held-out steps, but of those within",
+            "with encoder and decoder kept, labels",
             "50 nulls (shifted within segments; held-out): p = 0.020",
         ),
         "retrained": (

@@ -147,6 +147,8 @@ def evaluate(
     """
     inside = steps_inside(whole.segments)
     _check(embedding, whole, split, neural, inside)
+    # Only baselines read windows of the data.
+    _check_window(window, sum(window) if neural is None else len(whole))
     check_resamples(n_bootstrap)
     if nulls:
         check_number(nulls)
@@ -168,7 +170,6 @@ def evaluate(
         given = None
         if neural is not None:
             checked_embedding(neural, "neural data")
-            _check_window(window, len(whole))
             umap_seed = seed if umap else None
             given = Given(neural, whole.segments, split, window, values.shape[1], umap_seed)
             more["window_steps"] = sum(window)
