@@ -3,8 +3,7 @@
 linear      neurons without memory that follow a slow latent on a straight line, with noise at every
             step; the label is half that latent and half something as slow that no neuron knows. A
             window averages the noise away, for components as well as for an encoder: no encoder can
-            do better. (With enough such data it does worse, for it learns noise by heart; the
-            recordings are as short as many are, and rarely show that.)
+            do better, and one that learns the unknown half by heart does worse.
 curved      place cells in an open field, with narrow fields and few spikes; the label is the
             place, of two dimensions. As many components of the window as the embedding has
             dimensions cannot flatten so curved a sheet: the embedding should be better.
