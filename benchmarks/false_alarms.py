@@ -44,6 +44,7 @@ from grevy.data import (
 from grevy.errors import GrevyError
 from grevy.evaluation import (
     DiscreteScores,
+    NullTest,
     Prepared,
     decode,
     evaluate,
@@ -179,7 +180,8 @@ def by_folds(recording: Recording, seed: int, **settings: Any) -> dict[str, floa
         lambda fold: encoder(recording, seed, fold, **settings),
         nulls=NULLS, seed=seed, gap=GAP, metric="cosine", n_bootstrap=0,
     )  # fmt: skip
-    return {name: None if each.null is None else each.null.p for name, each in found.items()}
+    nulls = {name: each.null for name, each in found.items()}
+    return {name: null.p if isinstance(null, NullTest) else None for name, null in nulls.items()}
 
 
 def trained(number: int) -> Row:
@@ -252,9 +254,11 @@ def family(number: int) -> Row:
     labels = [unrelated_label(kind, rng, f"label {place}") for place, kind in enumerate(kinds)]
     recording = make_recording(neural, labels)
     found = by_folds(recording, number, model_architecture=ARCHITECTURES[number % 2])
-    known = sorted(p for p in found.values() if p is not None)
-    holm = min([1.0, *(p * (len(known) - place) for place, p in enumerate(known))])
-    return {"plain": min(known, default=None), "holm": holm, "known": len(known)}
+    known = [p for p in found.values() if p is not None]
+    least = min(known, default=None)
+    # Of the adjusted p, none is below that of the smallest.
+    holm = None if least is None else min(1.0, len(known) * least)
+    return {"plain": least, "holm": holm, "known": len(known)}
 
 
 def noise_recording(rng: np.random.Generator, kinds: str) -> Recording:

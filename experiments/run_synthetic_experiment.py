@@ -16,7 +16,7 @@ from grevy.archive import open_folder, write_decoded
 from grevy.cli import in_flags, speaking
 from grevy.config import RunConfig, make_config
 from grevy.data import SplitKind, join_recordings, load
-from grevy.evaluation import evaluate
+from grevy.evaluation import USUAL_NULLS, evaluate
 from grevy.model import gather_recordings, sampling_plan
 from grevy.report import describe_metrics
 from grevy.runs import (
@@ -121,7 +121,7 @@ def evaluate_embedding(
     labels: Labels,
     output_path: str | Path,
     holdout: float = 0.0,
-    nulls: int = 1000,
+    nulls: int = USUAL_NULLS,
     split: SplitKind = "blocks",
 ) -> tuple[np.ndarray[Any, Any], dict[str, Any]]:
     """Embed, draw and score; `holdout` is the fraction that the model did not train on.
@@ -209,7 +209,7 @@ def run(options: dict[str, Any], flags: dict[str, str]) -> int:
             print(f"{done.folder.root} is already finished; nothing was changed.")
             return _tell(done.folder, done.metrics, flags)
         with archive.opened(options["output_dir"], overwrite) as folder:
-            settings = make_config({**options, "folds": 0, "nulls": 1000})
+            settings = make_config({**options, "folds": 0, "nulls": USUAL_NULLS})
             if not (resume or overwrite):
                 _checkpoints(folder.root).refuse_unfinished(folder.root)
             _, _, dataset = load_synthetic_data(settings.dataset or "")

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from grevy.data import SplitKind, require_file
 from grevy.errors import GrevyError, Problems, unknown
-from grevy.evaluation import FEWEST_NULLS
+from grevy.evaluation import FEWEST_NULLS, USUAL_NULLS
 
 # A larger file of settings is none, and would be read for minutes.
 CONFIG_BYTES = 2**20
@@ -182,7 +182,7 @@ class RunConfig(BaseModel):
     @property
     def n_nulls(self) -> int:
         """How often labels are moved: as asked, or few where each move takes a training."""
-        return self.nulls if self.nulls is not None else 50 if self.null_retrain else 1000
+        return self.nulls if self.nulls is not None else 50 if self.null_retrain else USUAL_NULLS
 
     @field_validator("time_offsets", "label", "imports", mode="before")
     @classmethod

@@ -1033,7 +1033,8 @@ class TestHowPWasMade:
     def test_none_can_be_given(self, run):
         scores = made_scores("continuous")
         del scores["null"]
-        note = "No p for 'velocity': it needs 40 steps to forget itself."
+        scores["no_p"] = "it needs 40 steps to forget itself."
+        note = f"No p for 'velocity': {scores['no_p']}"
         made = changed(run, scores={**run.metrics["scores"], "velocity": scores}, note=note)
         page = Page(report_html(made))
         assert "null-0" not in page.data("chart-data")

@@ -1,7 +1,6 @@
 """What a run found, in words: which finding follows from which numbers, and how it is said."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,14 +10,12 @@ from grevy.data.labels import circular
 from grevy.report.results import label_results
 from grevy.report.verdict import run_verdicts
 
-REFUSED = "No p for 'x': it is too slow."
 NO_BASELINE = ("pca", "raw", "pca_one_step", "raw_one_step")
 
 
-def verdicts_of(scores, window_steps=10, note="", labels=()):
+def verdicts_of(scores, window_steps=10, labels=()):
     run = scored_run(scores, window_steps, labels, dimension=8)
-    metrics = {**run.metrics, "note": note}
-    return run_verdicts(label_results(replace(run, metrics=metrics)), metrics)
+    return run_verdicts(label_results(run), run.metrics)
 
 
 def verdict_of(kind, window_steps=10, **scores):
@@ -133,15 +130,17 @@ class TestWithoutP:
     )  # fmt: skip
     def test_where_none_can_be_given_nothing_is_shown(self, value, ends, finding):
         scores = without(made_scores("continuous", value, ends), ("null",))
-        (verdict,) = verdicts_of({"x": scores}, note=f"Something else. {REFUSED}")
+        (verdict,) = verdicts_of({"x": {**scores, "no_p": "it is too slow."}})
         assert verdict.finding == finding
         told = "No p can be given for this label (the note says why), so luck is not ruled out."
         assert verdict.numbers.endswith(told) == (finding == "untested")
 
-    @pytest.mark.parametrize("note", ["", "No p for 'another': it is too slow.", "No p for x: no."])
-    def test_another_labels_note_is_not_its_own(self, note):
+    def test_anothers_lack_of_p_is_not_its_own(self):
         scores = without(made_scores("continuous"), ("null",))
-        assert verdicts_of({"x": scores}, note=note)[0].finding == "better"
+        slow = {**scores, "no_p": "it is too slow."}
+        assert [each.finding for each in verdicts_of({"x": scores, "y": slow})] == [
+            "better", "untested",
+        ]  # fmt: skip
 
     def test_an_interval_that_reaches_chance_is_said(self):
         verdict = verdict_of("continuous", value=0.1, low_high=(-0.01, 0.2), pca=0.0)

@@ -93,7 +93,7 @@ def test_a_label_without_p_is_named_where_another_keeps_its_own(made, tmp_path):
     folder, done = made
     with np.load(folder / "data.npz") as arrays:
         np.savez(tmp_path / "data.npz", **arrays, drift=np.linspace(0.0, 1.0, 600))
-    run_experiment(
+    done = run_experiment(
         make_config(
             {
                 **done.config.model_dump(), "data": str(tmp_path / "data.npz"),
@@ -105,7 +105,8 @@ def test_a_label_without_p_is_named_where_another_keeps_its_own(made, tmp_path):
     metrics = evaluate_target(request(tmp_path / "run", seed=1))
     assert "null" in metrics["scores"]["place"]
     assert "null" not in metrics["scores"]["drift"]
-    assert "No p for 'drift': the run found none" in metrics["note"]
+    assert metrics["scores"]["drift"]["no_p"] == done.metrics["scores"]["drift"]["no_p"]
+    assert "No p for 'drift': null test: label 'drift' needs" in metrics["note"]
 
 
 def test_a_run_whose_data_are_gone_has_no_baselines(made, tmp_path):
@@ -369,7 +370,7 @@ FILE = {"data": "data.npz", "labels": ("place",)}
         ("embedding.npy", {"data": "data.npz", "neural": "neural"}, "`labels=KEY`"),
         ("data.npz", {"data": "data.npz"}, "holds several arrays"),
         ("", {}, "no finished run"),
-        ("run", {"nulls": 19}, "`nulls=19`: give at least 20"),
+        ("run", {"nulls": 19}, "`nulls` is 19: give at least 20"),
         ("run", {"holdout": 1.5}, "`holdout=1.5`"),
         ("run", {"holdout": 0.4}, "trained with"),
         ("run", {"split": "segments"}, "`split=segments`: the encoder of this run was trained"),

@@ -107,6 +107,7 @@ class _Label(_Open):
     random: _Scores
     blocked: dict[str, _Source] = {}
     null: _Null | None = None
+    no_p: str = ""
 
     @model_validator(mode="after")
     def _gains_are_in_the_score_that_decides(self) -> Self:

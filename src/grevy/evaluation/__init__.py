@@ -16,7 +16,7 @@ from grevy.evaluation.decoding.result import Decoding
 from grevy.evaluation.decoding.scores import MAX_CONFUSED, MEASURES, DiscreteScores, Measure
 from grevy.evaluation.folds import CrossFitted, evaluate_folds
 from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
-from grevy.evaluation.moves import FEWEST_NULLS
+from grevy.evaluation.moves import FEWEST_NULLS, USUAL_NULLS
 from grevy.evaluation.nulls import NullTest, null_test
 from grevy.evaluation.scoring import Decoded, Evaluation, evaluate
 
@@ -24,6 +24,7 @@ __all__ = [
     "FEWEST_NULLS",
     "MAX_CONFUSED",
     "MEASURES",
+    "USUAL_NULLS",
     "Consistency",
     "CrossFitted",
     "Decoded",

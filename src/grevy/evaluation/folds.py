@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from grevy.evaluation.decoding.folds import Folded, check_folds, pool
 from grevy.evaluation.decoding.knn import Metric
 from grevy.evaluation.decoding.result import check_resamples
 from grevy.evaluation.kept import null_of_folds
-from grevy.evaluation.moves import UnmovableError
-from grevy.evaluation.nulls import NullTest, check_number
+from grevy.evaluation.moves import USUAL_NULLS
+from grevy.evaluation.nulls import NullTest, attempted, check_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +24,12 @@ class CrossFitted:
     Attributes
     ----------
     scores : Folded
-    null : NullTest or None
-        None if it was not asked for, or no honest p exists.
-    refused : str
-        Why no honest p exists; empty if there is one, or it was not asked for.
+    null : NullTest, str or None
+        Why no honest p exists, if none does; None if it was not asked for.
     """
 
     scores: Folded
-    null: NullTest | None
-    refused: str
+    null: NullTest | str | None
 
 
 def evaluate_folds(
@@ -39,7 +37,7 @@ def evaluate_folds(
     folds: Sequence[Split],
     embed: Callable[[Split], FloatArray],
     *,
-    nulls: int = 1000,
+    nulls: int = USUAL_NULLS,
     seed: int = 0,
     gap: int = 0,
     metric: Metric = "euclidean",
@@ -88,8 +86,11 @@ def evaluate_folds(
     found = {}
     for label in whole.labels:
         own = readings[label.name]
-        null, refused = _null(label, own, whole, nulls, gap, seed, folds[0].by_segment)
-        found[label.name] = CrossFitted(pool(label, own, n_bootstrap, seed), null, refused)
+        null = None
+        if nulls:
+            by_segment = folds[0].by_segment
+            null = attempted(partial(_null, label, own, whole, nulls, gap, seed, by_segment))
+        found[label.name] = CrossFitted(pool(label, own, n_bootstrap, seed), null)
     return found
 
 
@@ -101,17 +102,11 @@ def _null(
     gap: int,
     seed: int,
     by_segment: bool,
-) -> tuple[NullTest | None, str]:
-    if not nulls:
-        return None, ""
+) -> NullTest:
     steps = np.concatenate([reading.layout.test for reading in readings])
     decoded = np.concatenate([reading.decoded for reading in readings])
     order = np.argsort(steps)
-    try:
-        found = null_of_folds(
-            label, steps[order], decoded[order], whole.segments, nulls, gap, seed,
-            by_segment=by_segment,
-        )  # fmt: skip
-    except UnmovableError as error:
-        return None, str(error)
-    return found, ""
+    return null_of_folds(
+        label, steps[order], decoded[order], whole.segments, nulls, gap, seed,
+        by_segment=by_segment,
+    )  # fmt: skip

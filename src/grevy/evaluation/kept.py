@@ -20,9 +20,9 @@ from grevy.evaluation.moves import (
     SLOW,
     Moves,
     UnmovableError,
-    end_to_end,
     plan_moves,
     refuse_slow,
+    runs_end_to_end,
 )
 from grevy.evaluation.nulls import MOVES, Method, NullTest, check_number, weighed
 
@@ -70,7 +70,6 @@ def null_of_folds(
     GrevyError
         If `n` is too small.
     """
-    check_number(n)
     moves = _moves(label, segments, n, gap, seed)
     if by_segment and moves.how == ROTATED:
         raise UnmovableError(
@@ -109,7 +108,6 @@ def null_of_held_out(
     GrevyError
         If `n` is too small.
     """
-    check_number(n)
     moves = _moves(label, segments, n, gap, seed)
     far = np.ones(len(layout.test), bool)
     if moves.how != PERMUTED:
@@ -129,9 +127,10 @@ def null_of_held_out(
 
 
 def _moves(label: Label, segments: IntArray, n: int, gap: int, seed: int) -> Moves:
+    check_number(n)
     recorded = steps_inside(segments)
     rng = np.random.default_rng([seed, MOVES])
-    moves = plan_moves(label.take(recorded), end_to_end(segments), n, None, gap, rng)
+    moves = plan_moves(label.take(recorded), runs_end_to_end(segments), n, None, gap, rng)
     refuse_slow(label, moves)
     return moves
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grevy.data import Array, Float64Array, IntArray, Label
+from grevy.data import Array, Float64Array, IntArray, Label, end_to_end
 from grevy.errors import GrevyError
 
 Moved = npt.NDArray[np.int64]
 
 FEWEST_NULLS = 20
 """The fewest nulls with which p can be below 0.05: 1 / (1 + 20); with 19 it would be 0.05."""
+
+USUAL_NULLS = 1000
+"""How often a label is moved where that costs no training and no fit."""
 
 SHIFTED = "shifted within segments"
 PERMUTED = "whole segments permuted"
@@ -78,10 +81,10 @@ class Moves:
                 yield rearranged(self.segments, lag)
 
 
-def end_to_end(segments: IntArray) -> IntArray:
+def runs_end_to_end(segments: IntArray) -> IntArray:
     """Lay segments (S, 2) end to end, the first from 0: on the axis of recorded steps alone."""
-    stops = np.cumsum(segments[:, 1] - segments[:, 0])
-    return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
+    edges = end_to_end(segments[:, 1] - segments[:, 0])
+    return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 def refuse_slow(label: Label, moves: Moves) -> None:

@@ -1,7 +1,8 @@
 """An embedding scored by the kind of each label, beside baselines and moved labels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ from grevy.evaluation.decoding.result import check_resamples
 from grevy.evaluation.folds import CrossFitted
 from grevy.evaluation.kept import null_of_held_out
 from grevy.evaluation.metrics import adjust, decoding_metrics, fold_metrics, null_metrics
-from grevy.evaluation.moves import UnmovableError, as_numbers, autocorrelation, end_to_end
-from grevy.evaluation.nulls import NullTest, check_number, null_of_prepared
+from grevy.evaluation.moves import USUAL_NULLS, as_numbers, autocorrelation, runs_end_to_end
+from grevy.evaluation.nulls import NullTest, attempted, check_number, null_of_prepared
 
 # The manual's random split.
 RANDOM_HOLDOUT, RANDOM_SEED = 0.2, 42
@@ -67,7 +68,7 @@ class Evaluation:
           out ``blocked``, with ``embedding``, the baselines (where neural data was given; see
           `grevy.evaluation.beside`) and ``chance``, each with its scores, the ``decoder`` and (but
           for chance) ``intervals``; ``null``, as in `grevy.evaluation.NullTest`, where an honest p
-          exists, with ``p_adjusted`` (Holm) if there are several;
+          exists, with ``p_adjusted`` (Holm) if there are several, else ``no_p``, the reason;
         - ``window_steps``: W, where it is known and baselines were computed;
         - ``leaky``: for each label, whether the random split leaks;
         - ``folds``, if there are any: for each label, see `grevy.evaluation.fold_metrics`;
@@ -89,7 +90,7 @@ def evaluate(
     neural: Array | None = None,
     *,
     window: tuple[int, int] = (0, 1),
-    nulls: int = 1000,
+    nulls: int = USUAL_NULLS,
     seed: int = 0,
     gap: int = 0,
     metric: Metric = "euclidean",
@@ -163,33 +164,29 @@ def evaluate(
         for label in whole.labels
     }
     decoded: dict[str, Decoded] = {}
-    notes = _notes(whole, split, neural)
+    found: dict[str, NullTest | str | None] = {}
     more: dict[str, Any] = {}
+    if folds:
+        more["folds"] = {name: fold_metrics(each.scores) for name, each in folds.items()}
+        found = {name: each.null for name, each in folds.items()}
     if split is not None and whole.labels:
         held_out = prepare(values, split, gap=gap, **settings)
+        readings = held_out.read_all(whole.labels)
         given = None
         if neural is not None:
-            checked_embedding(neural, "neural data")
             umap_seed = seed if umap else None
             given = Given(neural, whole.segments, split, window, values.shape[1], umap_seed)
             more["window_steps"] = sum(window)
-        readings = held_out.read_all(whole.labels)
         baselines = read_baselines(given, whole.labels, gap, seed)
         for label in whole.labels:
-            found = _blocked(held_out, label, readings[label.name], baselines, n_bootstrap)
-            scores[label.name]["blocked"], decoded[label.name] = found
-        anew = None if retrain is None else _preparing(retrain, held_out, inside)
-        if nulls and (anew is not None or not folds):
-            tested = _Tested(held_out, readings, whole, nulls, gap, seed)
-            # A training on a moved label may fail where that of the run itself did not.
-            expected = UnmovableError if anew is None else GrevyError
-            notes += _add_nulls(
-                scores, whole.labels, lambda label: _null(tested, label, anew), expected
-            )
-    if folds:
-        more["folds"] = {name: fold_metrics(each.scores) for name, each in folds.items()}
-        notes += [] if retrain is not None else _add_nulls_of_folds(scores, folds)
-    adjust([each["null"] for each in scores.values() if "null" in each])
+            own = readings[label.name]
+            blocked, decoded[label.name] = _blocked(held_out, label, own, baselines, n_bootstrap)
+            scores[label.name]["blocked"] = blocked
+        if nulls and retrain is not None:
+            found = _retrained(held_out, whole, retrain, nulls, gap)
+        elif nulls and not folds:
+            found = _kept(readings, whole, nulls, gap, seed)
+    notes = _notes(whole, split, neural) + _add_nulls(scores, found, folds or {})
     metrics = {
         **_manual(values, whole, inside),
         "scores": scores,
@@ -227,6 +224,8 @@ def _check(
                 f"{outside[0]}. Split the steps inside segments."
             )
     problems.raise_if_any()
+    if neural is not None:
+        checked_embedding(neural, "neural data")
 
 
 def _check_window(window: tuple[int, int], length: int) -> None:
@@ -267,58 +266,55 @@ def _blocked(
     return scores, Decoded(found.steps, found.true, found.decoded)
 
 
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """What nulls are about, and how they are made."""
+def _retrained(
+    held_out: Prepared,
+    whole: Recording,
+    retrain: Callable[[Label], FloatArray],
+    nulls: int,
+    gap: int,
+) -> dict[str, NullTest | str | None]:
+    """Test each label with the encoder trained anew on each moved one."""
+    inside = steps_inside(whole.segments)
 
-    prepared: Prepared
-    readings: Mapping[str, Reading]
-    whole: Recording
-    nulls: int
-    gap: int
-    seed: int
+    def anew(moved: Label) -> Prepared:
+        return replace(held_out, embedding=filled(retrain(moved), inside))
+
+    def test(label: Label) -> NullTest:
+        seed = held_out.seed
+        return null_of_prepared(held_out, label, whole.segments, nulls, None, gap, seed, anew)
+
+    # A training on a moved label may fail where that of the run itself did not.
+    return {label.name: attempted(partial(test, label), GrevyError) for label in whole.labels}
 
 
-def _null(tested: _Tested, label: Label, anew: Callable[[Label], Prepared] | None) -> NullTest:
-    segments, n, gap, seed = tested.whole.segments, tested.nulls, tested.gap, tested.seed
-    if anew is not None:
-        return null_of_prepared(tested.prepared, label, segments, n, None, gap, seed, anew)
-    own = tested.readings[label.name]
-    return null_of_held_out(label, own.layout, own.decoded, segments, n, gap, seed)
+def _kept(
+    readings: Mapping[str, Reading], whole: Recording, nulls: int, gap: int, seed: int
+) -> dict[str, NullTest | str | None]:
+    """Test each label with encoder and decoder as they are."""
 
+    def test(label: Label) -> NullTest:
+        own = readings[label.name]
+        return null_of_held_out(label, own.layout, own.decoded, whole.segments, nulls, gap, seed)
 
-def _preparing(
-    retrain: Callable[[Label], FloatArray], held_out: Prepared, inside: IntArray
-) -> Callable[[Label], Prepared]:
-    """Train on a moved label, and prepare that embedding as the run's own."""
-    return lambda moved: replace(held_out, embedding=filled(retrain(moved), inside))
+    return {label.name: attempted(partial(test, label)) for label in whole.labels}
 
 
 def _add_nulls(
     scores: dict[str, Any],
-    labels: Sequence[Label],
-    null_of: Callable[[Label], NullTest],
-    expected: type[GrevyError],
+    found: Mapping[str, NullTest | str | None],
+    folds: Mapping[str, CrossFitted],
 ) -> list[str]:
-    """Add the null of each label; return why there is no p for some."""
-    refused = []
-    for label in labels:
-        try:
-            scores[label.name]["null"] = null_metrics(null_of(label))
-        except expected as error:
-            refused.append(f"No p for {label.name!r}: {error}")
-    return refused
-
-
-def _add_nulls_of_folds(scores: dict[str, Any], folds: Mapping[str, CrossFitted]) -> list[str]:
-    refused = []
-    for name, found in folds.items():
-        if found.null is not None:
-            count = len(found.scores.folds)
-            scores[name]["null"] = {**null_metrics(found.null), "folds": count}
-        elif found.refused:
-            refused.append(f"No p for {name!r}: {found.refused}")
-    return refused
+    """Add each label's null, or why it has no p; return the reasons as notes."""
+    notes = []
+    for name, null in found.items():
+        if isinstance(null, NullTest):
+            of_folds = {"folds": len(folds[name].scores.folds)} if null.method == "folds" else {}
+            scores[name]["null"] = {**null_metrics(null), **of_folds}
+        elif null is not None:
+            scores[name]["no_p"] = null
+            notes.append(f"No p for {name!r}: {null}")
+    adjust([each["null"] for each in scores.values() if "null" in each])
+    return notes
 
 
 def _notes(whole: Recording, split: Split | None, neural: Array | None) -> list[str]:
@@ -358,4 +354,4 @@ def _is_leaky(label: Label, segments: IntArray, inside: IntArray) -> bool:
     values = label.take(inside)
     if (values.values == values.values[0]).all():
         return True
-    return bool(autocorrelation(as_numbers(values), end_to_end(segments), 2)[1] > LEAKY)
+    return bool(autocorrelation(as_numbers(values), runs_end_to_end(segments), 2)[1] > LEAKY)

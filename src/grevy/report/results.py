@@ -231,7 +231,7 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
         _sources(blocked, key, window_steps, run.embedding.shape[1]),
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         max(chance, 0.0), chance,
-        null, null is None and f"No p for {name!r}:" in str(metrics.get("note", "")),
+        null, null is None and bool(scores.get("no_p")),
         _folds(_mapping(_mapping(metrics.get("folds")).get(name)), key),
         _mapping(metrics.get("leaky")).get(name) is not False,
         held_out_words(metrics), dict(scores),

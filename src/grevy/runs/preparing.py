@@ -46,7 +46,7 @@ def settle_offsets(config: RunConfig, recordings: Sequence[Recording]) -> RunCon
 def make_model(config: RunConfig, verbose: bool) -> "CEBRA":
     """Make the estimator with every parameter that is a setting too, and check them.
 
-    Time offsets are settled before, see `settle_offsets`.
+    Time offsets that `settle_offsets` has not settled are those in time.
     """
     from grevy.engine import resolve_device
     from grevy.model import CEBRA

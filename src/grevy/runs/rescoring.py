@@ -23,7 +23,7 @@ from grevy.data import (
     steps_inside,
 )
 from grevy.errors import GrevyError
-from grevy.evaluation import FEWEST_NULLS, evaluate, require_umap
+from grevy.evaluation import evaluate, require_umap
 from grevy.runs.finished import made_from
 from grevy.runs.holding_out import training_gap
 from grevy.runs.preparing import load_recordings, make_model
@@ -104,8 +104,6 @@ def evaluate_target(request: EvaluationRequest) -> dict[str, Any]:
     GrevyError
         If target, data and settings are unusable or do not fit together.
     """
-    if request.nulls is not None and 0 < request.nulls < FEWEST_NULLS:
-        raise GrevyError(f"`nulls={request.nulls}`: give at least {FEWEST_NULLS}, or 0.")
     if request.holdout is not None and not 0 < request.holdout < 1:
         raise GrevyError(f"`holdout={request.holdout:g}`: give a fraction between 0 and 1.")
     if request.umap:
@@ -178,11 +176,10 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
         metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
     )  # fmt: skip
     notes = [found.metrics.get("note", "")]
-    for name, scores in found.metrics["scores"].items():
-        if name in trained:
-            scores["null"] = trained[name]
-        elif trained:
-            notes.append(f"No p for {name!r}: the run found none; its own note says why.")
+    for name, scores in found.metrics["scores"].items() if trained else ():
+        own = run.metrics["scores"][name]
+        scores |= {key: own[key] for key in ("null", "no_p") if key in own}
+        notes += [f"No p for {name!r}: {own['no_p']}"] if "no_p" in own else []
     if any(notes):
         found.metrics["note"] = " ".join(filter(None, notes))
     return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
