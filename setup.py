@@ -1,31 +1,32 @@
 """Builds the compiled loops of `grevy.engine.kernels`; the rest stands in pyproject.toml."""
 
-import os
 import platform
 import runpy
-import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("src/grevy/engine/kernels")
 SOURCES = runpy.run_path(str(FOLDER / "sources.py"))["fingerprint"](FOLDER)
-# Compiled with OpenMP but not linked to it: see `grevy.engine.kernels`. Nobody looks at errno
-# or traps.
-FLAGS = ["-std=gnu11", "-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
+# Nobody looks at errno or traps; products and sums are only joined where the sources say so.
+FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 # For each name in `kernels.load`, the floats in a vector and the instructions that have them.
-BUILDS = {"_plain": (4, "")}
-if platform.machine().lower() in ("x86_64", "amd64"):
-    BUILDS["_avx2"] = (8, "-mavx2 -mfma")
-    BUILDS["_avx512"] = (
-        16,
-        "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512",
-    )
-
-
-# Pythons that were built with clang ask for it; its OpenMP is not the one that torch brings.
-if shutil.which("gcc"):
-    os.environ.setdefault("CC", "gcc")
+BUILDS = {
+    "x86_64": {
+        "_plain": (4, ""),
+        "_avx2": (8, "-mavx2 -mfma"),
+        "_avx512": (
+            16,
+            "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512",
+        ),
+    },
+    "aarch64": {"_neon": (4, "")},
+}
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+    platform.machine().lower(), platform.machine().lower()
+)
 
 
 def extension(name: str, lanes: int, instructions: str) -> Extension:
@@ -36,8 +37,34 @@ def extension(name: str, lanes: int, instructions: str) -> Extension:
         depends=[*sorted(map(str, FOLDER.glob("*.h"))), str(FOLDER / "structures.py")],
         define_macros=[("LANES", str(lanes)), ("SOURCES", f"{SOURCES}LL")],
         extra_compile_args=[*FLAGS, *instructions.split()],
+        libraries=["m", "pthread"],
         optional=True,  # without a compiler, torch does the work
     )
 
 
-setup(ext_modules=[extension(name, *build) for name, build in BUILDS.items()])
+class BuildLoops(build_ext):
+    """Names libraries after no Python, for they serve all of them."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return the path of a library below the package's folder."""
+        return fullname.replace(".", "/") + ".so"
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """No function that starts a module is there to be exported."""
+        return list(ext.export_symbols)
+
+
+class BuildWheel(bdist_wheel):
+    """Tags the wheel as one for every Python 3 on a platform."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the tags of Python, of its ABI and of the platform."""
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    ext_modules=[
+        extension(name, *build) for name, build in BUILDS.get(MACHINE, {"_plain": (4, "")}).items()
+    ],
+    cmdclass={"build_ext": BuildLoops, "bdist_wheel": BuildWheel},
+)

@@ -71,6 +71,7 @@ def curved(rng: np.random.Generator) -> tuple[Recording, int]:
 
 MAKERS: dict[str, Callable[[np.random.Generator], tuple[Recording, int]]] = {
     "linear": linear,
+    "linear_time": linear,
     "curved": curved,
 }
 
@@ -85,9 +86,10 @@ def judged(sort: str, seed: int) -> dict[str, Any]:
     split = blocked_split(recording.segments, 0.2, GAP)
     seen = restricted([recording], split.train)[0]
     own = {name: RunConfig.model_fields[name].default for name in SETTINGS}
+    conditional, offset = ("time", 10) if sort == "linear_time" else ("time_delta", 2)
     model = grevy.CEBRA(
-        "offset10-model", output_dimension=dimension, time_offsets=2, device="cpu", seed=seed,
-        **own,
+        "offset10-model", output_dimension=dimension, conditional=conditional, time_offsets=offset,
+        device="cpu", seed=seed, **own,
     ).fit(seen)  # fmt: skip
     scores = evaluate(
         model.transform(recording), recording, split, recording.neural, window=(5, 5), nulls=0,
@@ -109,13 +111,15 @@ def main() -> None:
     options = parser.parse_args()
     done = {}
     for sort in options.only:
-        done[sort] = [judged(sort, seed) for seed in range(options.number)]
+        done[sort] = []
+        for seed in range(options.number):
+            done[sort].append(judged(sort, seed))
+            if options.output:
+                options.output.write_text(json.dumps(done, indent=1) + "\n")
         for key, what in (("said", "the same window"), ("one_step_said", "one step")):
             counts = dict(Counter(row[key] for row in done[sort]))
             print(f"{sort}, beside components of {what}: {counts}", flush=True)
         print(f"{sort}: median gain {np.median([row['value'] for row in done[sort]]):.3f}")
-        if options.output:
-            options.output.write_text(json.dumps(done, indent=1) + "\n")
 
 
 if __name__ == "__main__":

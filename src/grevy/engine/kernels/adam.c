@@ -3,25 +3,20 @@
 
 #include "vector.h"
 
-/* Mirrored by `grevy.engine.kernels.Moments`. */
-typedef struct {
-    float *weight, *mean, *square, *largest; /* `largest` only with amsgrad, else null */
-    const float *grad;
-    float *step; /* updates so far */
-    integer size;
-} Moments;
-
-/* Mirrored by `grevy.engine.kernels.Adam`. */
-typedef struct {
-    double rate, beta1, beta2, decay, epsilon;
-    integer decoupled, maximize;
-} Adam;
-
 INLINE vec root_of(vec x)
 {
     for (int lane = 0; lane < LANES; lane++)
         x[lane] = sqrtf(x[lane]);
     return x;
+}
+
+/* base^n, by squaring: the same bits on every system, unlike pow. */
+static double power(double base, integer n)
+{
+    double result = 1;
+    for (; n > 0; n /= 2, base *= base)
+        result *= n % 2 ? base : 1;
+    return result;
 }
 
 /* All numbers pass through the same instructions, those of a last, broken vector too: were there
@@ -30,8 +25,8 @@ static void update(const Moments *of, const Adam *adam)
 {
     double step = *of->step += 1;
     float to_mean = 1 - adam->beta1, to_square = 1 - adam->beta2, epsilon = adam->epsilon;
-    float size = adam->rate / (1 - pow(adam->beta1, step));
-    float root = 1 / sqrt(1 - pow(adam->beta2, step));
+    float size = adam->rate / (1 - power(adam->beta1, step));
+    float root = 1 / sqrt(1 - power(adam->beta2, step));
     float sign = adam->maximize ? -1 : 1;
     float shrink = adam->decoupled ? 1 - adam->rate * adam->decay : 1;
     float pull = adam->decoupled ? 0 : adam->decay;
@@ -39,15 +34,16 @@ static void update(const Moments *of, const Adam *adam)
         integer n = of->size - i < LANES ? of->size - i : LANES;
         vec weight = load_some(of->weight + i, n), mean = load_some(of->mean + i, n);
         vec square = load_some(of->square + i, n), bound;
-        vec slope = sign * load_some(of->grad + i, n) + pull * weight;
-        mean += to_mean * (slope - mean);
-        square += to_square * (slope * slope - square);
+        vec slope = madd(all(pull), weight, sign * load_some(of->grad + i, n));
+        mean = madd(all(to_mean), slope - mean, mean);
+        square = madd(all(to_square), madd(slope, slope, -square), square);
         bound = square;
         if (of->largest) {
             bound = larger(square, load_some(of->largest + i, n));
             store_some(of->largest + i, bound, n);
         }
-        weight = shrink * weight - size * mean / (root_of(bound) * root + epsilon);
+        vec below = madd(root_of(bound), all(root), all(epsilon));
+        weight = madd(all(shrink), weight, -(size * mean / below));
         store_some(of->mean + i, mean, n);
         store_some(of->square + i, square, n);
         store_some(of->weight + i, weight, n);

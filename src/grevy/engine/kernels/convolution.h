@@ -1,6 +1,6 @@
 /* A convolution over time with what follows it, and its way back.
  *
- *     out[r] = act(bias + sum_t in[r + t * batch] W_t) + in[r + before * batch]
+ *     out[r] = act(bias + sum_t input[r + t * batch] W_t) + input[r + before * batch]
  *
  * where act is GELU or nothing, and the last term is there in layers with a shortcut. Rows lie
  * time first, `batch` of them for each step. The way forward keeps act's slope; the way back
@@ -13,21 +13,6 @@
 #define GREVY_CONVOLUTION_H
 
 #include "vector.h"
-
-/* Mirrored by `grevy.engine.kernels.Convolution`. */
-typedef struct {
-    integer rows, batch, taps, n_in, n_out; /* `rows` of the output, a multiple of `batch` */
-    integer before;                         /* -1: no shortcut */
-    integer threads;
-    const float *weight, *bias;     /* (n_out, n_in, taps); (n_out,) or null */
-    Matrix in, out;
-    const integer *index;           /* row r of the input is row index[r] of `in`, whose numbers lie
-                                       side by side; with it, no shortcut and no in_grad. Null: r */
-    float *slope;                   /* (rows, n_out), or null: no activation */
-    Matrix grad, in_grad;           /* of `out` and `in`; in_grad.at may be null */
-    float *weight_grad, *bias_grad; /* may be null */
-    float *scratch;
-} Convolution;
 
 INLINE integer panels(integer columns)
 {
@@ -71,19 +56,29 @@ INLINE integer columns_left(integer columns, integer first)
 
 INLINE const float *input_row(const Convolution *c, integer row)
 {
-    return c->in.at + (c->index ? c->index[row] : row) * c->in.row;
+    return c->input.at + (c->index ? c->index[row] : row) * c->input.row;
 }
 
-/* A thread's part of the rows of the output, some at a time. Where there are windows, a few of them
- * from their first step to their last: the next step reads what this one has read. */
-INLINE void over_rows(const Convolution *c, integer few, integer me, integer team,
-                      void (*act)(const Convolution *, integer row, integer end))
+/* Windows, or rows where there is one sequence. */
+INLINE integer apart(const Convolution *c)
 {
-    integer apart = c->batch > 1 ? c->batch : c->rows;
-    integer end = part_of(apart, ROWS, me + 1, team);
-    for (integer first = part_of(apart, ROWS, me, team); first < end; first += few)
-        for (integer row = first; row < c->rows; row += apart)
-            act(c, row, row + (end - first < few ? end - first : few));
+    return c->batch > 1 ? c->batch : c->rows;
+}
+
+/* The least of them in a piece of the work: of 256 rows or more. */
+INLINE integer least(const Convolution *c)
+{
+    return 256 * apart(c) / c->rows > ROWS ? 256 * apart(c) / c->rows : ROWS;
+}
+
+/* A piece of the rows of the output, some at a time. Where there are windows, a few of them from
+ * their first step to their last: the next step reads what this one has read. */
+INLINE void over_rows(const Convolution *c, integer few, Piece piece,
+                      void (*act)(const Convolution *, integer row, integer end, integer piece))
+{
+    for (integer first = piece.first; first < piece.end; first += few)
+        for (integer row = first; row < c->rows; row += apart(c))
+            act(c, row, row + (piece.end - first < few ? piece.end - first : few), piece.number);
 }
 
 #endif

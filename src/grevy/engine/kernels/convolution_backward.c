@@ -1,6 +1,4 @@
 /* A convolution, its activation and its shortcut: the way back. See convolution.h. */
-#include <omp.h>
-
 #include "convolution.h"
 
 #define BLOCK 128 /* rows over which a weight gradient is summed before it is written */
@@ -10,19 +8,23 @@ static integer share_numbers(const Convolution *c)
     return panels(c->n_out) * (c->taps * c->n_in + 1) * WIDTH;
 }
 
-/* Numbers that `scratch` has to hold: the weights in panels, and for each thread a gradient. */
-integer convolution_scratch(const Convolution *c)
-{
-    integer forth = panels(c->n_out) * (c->taps * c->n_in + 1);
-    integer back = panels(c->n_in) * c->taps * c->n_out;
-    return WIDTH * ((forth > back ? forth : back) + c->threads * forth);
-}
-
-/* The gradient of a thread, after the weights in panels. */
-static float *share_of(const Convolution *c, integer thread)
+static integer packed_numbers(const Convolution *c)
 {
     integer forth = share_numbers(c), back = panels(c->n_in) * c->taps * c->n_out * WIDTH;
-    return c->scratch + (forth > back ? forth : back) + thread * forth;
+    return forth > back ? forth : back;
+}
+
+/* Numbers that `scratch` has to hold: the weights in panels, and for each piece of the rows a
+ * gradient. */
+integer convolution_scratch(const Convolution *c)
+{
+    return packed_numbers(c) + pieces_of(apart(c), least(c)) * share_numbers(c);
+}
+
+/* The gradient of a piece, after the weights in panels. */
+static float *share_of(const Convolution *c, integer piece)
+{
+    return c->scratch + packed_numbers(c) + piece * share_numbers(c);
 }
 
 /* The gradient before the activation. */
@@ -90,13 +92,13 @@ static void fetch(const Convolution *c, integer row, integer rows)
                 __builtin_prefetch(input_row(c, i) + k);
 }
 
-/* Add what some rows give to a thread's share: [panel][tap][in][WIDTH of out], then the bias. */
+/* Add what some rows give to a piece's share: [panel][tap][in][WIDTH of out], then the bias. */
 static void add_to_share(const Convolution *c, Matrix inner, integer row, integer rows,
                          float *share)
 {
     float grad[BLOCK * WIDTH] __attribute__((aligned(64)));
     integer depth = c->taps * c->n_in;
-    if (c->in.column == 1)
+    if (c->input.column == 1)
         fetch(c, row, rows);
     for (integer first = 0; first < c->n_out; first += WIDTH) {
         float *of_bias = share + panels(c->n_out) * depth * WIDTH + first;
@@ -116,43 +118,56 @@ static void add_to_share(const Convolution *c, Matrix inner, integer row, intege
                 in[i] = input_row(c, row + i + t * c->batch);
             integer i = 0;
             for (; i + ROWS <= c->n_in; i += ROWS)
-                weight_tile(ROWS, in, c->in, i, rows, grad, of_tap + i * WIDTH);
+                weight_tile(ROWS, in, c->input, i, rows, grad, of_tap + i * WIDTH);
             for (; i + ROWS / 2 <= c->n_in; i += ROWS / 2)
-                weight_tile(ROWS / 2, in, c->in, i, rows, grad, of_tap + i * WIDTH);
+                weight_tile(ROWS / 2, in, c->input, i, rows, grad, of_tap + i * WIDTH);
             for (; i < c->n_in; i++)
-                weight_tile(1, in, c->in, i, rows, grad, of_tap + i * WIDTH);
+                weight_tile(1, in, c->input, i, rows, grad, of_tap + i * WIDTH);
         }
     }
 }
 
-/* Sum the threads' shares into the gradients of weight and bias, some outputs of them. */
-static void sum_shares(const Convolution *c, const float *shares, integer team, integer out,
-                       integer end)
+/* A few columns of a row of the weight gradient, or of the bias: the sum of all shares. */
+INLINE void sum_shares(const Convolution *c, integer shares, const float *first, float *to,
+                       integer distance, integer n)
 {
-    integer depth = c->taps * c->n_in, size = panels(c->n_out) * (depth + 1) * WIDTH;
-    for (integer o = out; o < end; o++) {
-        const float *panel = shares + o / WIDTH * depth * WIDTH + o % WIDTH;
-        for (integer i = 0; c->weight_grad && i < c->n_in; i++)
-            for (integer t = 0; t < c->taps; t++) {
-                float total = 0;
-                for (integer each = 0; each < team; each++)
-                    total += panel[each * size + (t * c->n_in + i) * WIDTH];
-                c->weight_grad[(o * c->n_in + i) * c->taps + t] = total;
-            }
-        float total = 0;
-        for (integer each = 0; each < team; each++)
-            total += shares[each * size + panels(c->n_out) * depth * WIDTH + o];
-        if (c->bias_grad)
-            c->bias_grad[o] = total;
+    vec total[2] = {load(first), load(first + LANES)};
+    for (integer each = 1; each < shares; each++) {
+        total[0] += load(first + each * share_numbers(c));
+        total[1] += load(first + each * share_numbers(c) + LANES);
+    }
+    put((Matrix){to, 0, distance}, 0, 0, n, total);
+}
+
+/* The gradients of weight and bias, by some inputs. */
+static void sum_inputs(const Convolution *c, integer shares, integer input, integer end)
+{
+    integer depth = c->taps * c->n_in;
+    for (integer first = 0; first < c->n_out; first += WIDTH) {
+        const float *panel = share_of(c, 0) + first * depth;
+        integer n = columns_left(c->n_out, first);
+        for (integer i = input; c->weight_grad && i < end; i++)
+            for (integer t = 0; t < c->taps; t++)
+                sum_shares(c, shares, panel + (t * c->n_in + i) * WIDTH,
+                           c->weight_grad + (first * c->n_in + i) * c->taps + t, depth, n);
+        if (c->bias_grad && input == 0)
+            sum_shares(c, shares, share_of(c, 0) + panels(c->n_out) * depth * WIDTH + first,
+                       c->bias_grad + first, 1, n);
     }
 }
 
-static void share_rows(const Convolution *c, integer row, integer end)
+static void share_rows(const Convolution *c, integer row, integer end, integer piece)
 {
     if (c->slope)
         activate_back(c, row, end - row);
     if (c->weight_grad || c->bias_grad)
-        add_to_share(c, inner_grad(c), row, end - row, share_of(c, omp_get_thread_num()));
+        add_to_share(c, inner_grad(c), row, end - row, share_of(c, piece));
+}
+
+static void share_piece(const void *c, Piece piece)
+{
+    memset(share_of(c, piece.number), 0, sizeof(float) * share_numbers(c));
+    over_rows(c, BLOCK, piece, share_rows);
 }
 
 /* Tell whether `rows` rows from `row` lie inside the output: 1 all, 0 some, -1 none. */
@@ -188,7 +203,7 @@ INLINE void backward_tile(const Convolution *c, Matrix inner, int rows, integer 
             tile[i][0] += shortcut[0];
             tile[i][1] += shortcut[1];
         }
-        put(c->in_grad, row + i, first, n, tile[i]);
+        put(c->input_grad, row + i, first, n, tile[i]);
     }
 }
 
@@ -214,20 +229,20 @@ static void input_gradient(const Convolution *c, Matrix inner, integer row, inte
     }
 }
 
+static void last_piece(const void *argument, Piece piece)
+{
+    const Convolution *c = argument;
+    sum_inputs(c, pieces_of(apart(c), least(c)), c->n_in * piece.number / piece.of,
+               c->n_in * (piece.number + 1) / piece.of);
+    if (c->input_grad.at)
+        input_gradient(c, inner_grad(c), piece.first, piece.end);
+}
+
 void convolution_backward(const Convolution *c)
 {
     integer wide = c->rows + (c->taps - 1) * c->batch; /* rows of the input */
     pack(c);
-#pragma omp parallel num_threads((int)c->threads)
-    {
-        integer me = omp_get_thread_num(), team = omp_get_num_threads();
-        memset(share_of(c, me), 0, sizeof(float) * share_numbers(c));
-        over_rows(c, BLOCK, me, team, share_rows);
-#pragma omp barrier
-        sum_shares(c, share_of(c, 0), team, c->n_out * me / team, c->n_out * (me + 1) / team);
-        /* Last, for it may take the place of the input. */
-        if (c->in_grad.at)
-            input_gradient(c, inner_grad(c), part_of(wide, ROWS, me, team),
-                           part_of(wide, ROWS, me + 1, team));
-    }
+    in_pieces(c->threads, apart(c), ROWS, least(c), share_piece, c);
+    /* Only now the gradient of the input, for it may take the place of the input. */
+    in_pieces(c->threads, wide, ROWS, 256, last_piece, c);
 }

@@ -1,6 +1,4 @@
 /* A convolution, its activation and its shortcut: the way forward. See convolution.h. */
-#include <omp.h>
-
 #include "convolution.h"
 
 /* Lay out weights as [panel][tap][in][WIDTH of out], then the bias; zeros fill the last panel. */
@@ -22,15 +20,15 @@ static void pack(const Convolution *c)
 INLINE vec gelu(vec x, vec *slope)
 {
     const float root_half = 0.70710678f, log2_e = 1.44269504f, root_tau = 2.50662827f;
-    vec density = power_of_two(x * x * (-0.5f * log2_e));
-    vec t = 1.0f / (1.0f + (0.3275911f * root_half) * larger(x, -x));
-    vec p = t * (0.5f * 1.061405429f) - 0.5f * 1.453152027f;
-    p = p * t + 0.5f * 1.421413741f;
-    p = p * t - 0.5f * 0.284496736f;
-    p = p * t + 0.5f * 0.254829592f;
+    vec density = power_of_two(x * x * all(-0.5f * log2_e));
+    vec t = 1.0f / madd(larger(x, -x), all(0.3275911f * root_half), all(1.0f));
+    vec p = madd(t, all(0.5f * 1.061405429f), all(-0.5f * 1.453152027f));
+    p = madd(p, t, all(0.5f * 1.421413741f));
+    p = madd(p, t, all(-0.5f * 0.284496736f));
+    p = madd(p, t, all(0.5f * 0.254829592f));
     vec tail = p * t * density;
     vec phi = pick(x < 0.0f, tail, 1.0f - tail);
-    *slope = phi + density * (x * (1.0f / root_tau));
+    *slope = madd(density, x * all(1.0f / root_tau), phi);
     return x * phi;
 }
 
@@ -50,11 +48,11 @@ INLINE void finish_forward(const Convolution *c, vec tile[][2], int rows, intege
         }
         if (c->before >= 0) {
             vec shortcut[2];
-            get(c->in, row + i + c->before * c->batch, first, n, shortcut);
+            get(c->input, row + i + c->before * c->batch, first, n, shortcut);
             out[0] += shortcut[0];
             out[1] += shortcut[1];
         }
-        put(c->out, row + i, first, n, out);
+        put(c->output, row + i, first, n, out);
     }
 }
 
@@ -65,23 +63,24 @@ INLINE void forward_tile(const Convolution *c, int rows, integer row, integer fi
     const float *bias = c->scratch + panels(c->n_out) * depth * WIDTH + first;
     vec tile[ROWS][2] = {{{0}}};
     for (integer t = 0; t < c->taps; t++) {
-        const float *in = c->in.at + (row + t * c->batch) * c->in.row;
+        const float *in = c->input.at + (row + t * c->batch) * c->input.row;
         const float *weights = packed + t * c->n_in * WIDTH;
         if (c->index) {
             const float *listed[ROWS];
             for (int i = 0; i < rows; i++)
                 listed[i] = input_row(c, row + i + t * c->batch);
             add_listed_rows(tile, rows, listed, weights, WIDTH, c->n_in);
-        } else if (c->in.column == 1)
-            add_products(tile, rows, in, c->in.row, 1, weights, WIDTH, c->n_in);
+        } else if (c->input.column == 1)
+            add_products(tile, rows, in, c->input.row, 1, weights, WIDTH, c->n_in);
         else
-            add_products(tile, rows, in, c->in.row, c->in.column, weights, WIDTH, c->n_in);
+            add_products(tile, rows, in, c->input.row, c->input.column, weights, WIDTH, c->n_in);
     }
     finish_forward(c, tile, rows, row, first, bias);
 }
 
-static void forward_rows(const Convolution *c, integer row, integer end)
+static void forward_rows(const Convolution *c, integer row, integer end, integer piece)
 {
+    (void)piece;
     for (; row + ROWS <= end; row += ROWS)
         for (integer first = 0; first < c->n_out; first += WIDTH)
             forward_tile(c, ROWS, row, first);
@@ -90,9 +89,13 @@ static void forward_rows(const Convolution *c, integer row, integer end)
             forward_tile(c, 1, row, first);
 }
 
+static void forward_piece(const void *c, Piece piece)
+{
+    over_rows(c, ROWS, piece, forward_rows);
+}
+
 void convolution_forward(const Convolution *c)
 {
     pack(c);
-#pragma omp parallel num_threads((int)c->threads)
-    over_rows(c, ROWS, omp_get_thread_num(), omp_get_num_threads(), forward_rows);
+    in_pieces(c->threads, apart(c), ROWS, least(c), forward_piece, c);
 }

@@ -6,38 +6,29 @@
  * times.
  */
 #include <math.h>
-#include <omp.h>
 
 #include "vector.h"
 
-/* Mirrored by `grevy.engine.kernels.InfoNCE`. */
+/* Sums over pairs: one for each piece of the rows, and one for each of the columns. */
 typedef struct {
-    integer rows, columns, depth; /* R references, M negatives, D dimensions */
-    integer euclidean, threads;
-    double scale; /* b, the inverse temperature */
-    Matrix reference, positive, negative;
-    Matrix reference_grad, positive_grad, negative_grad;
-    float *loss; /* total, positive and negative part, gradient by b, largest |x|^2 of any r or n */
-    float *scratch;
-} InfoNCE;
-
-/* Sums over all pairs; one for each thread, a cache line each. */
-typedef struct {
-    double pair, expected, logs, largest, unused[4];
+    double pair, expected, logs, largest;
 } Sums;
 
-/* What the threads share, and each one's part. */
+#define MOST_PIECES 16
+#define HELD (ROWS * LANES / STRIPE) /* rows whose stripes fit into the registers */
+
+/* What all share, what each piece of the rows leaves, and room for the thread that is at it. */
 typedef struct {
     const InfoNCE *loss;
     integer depth, wide; /* of x and y; columns, filled up to whole tiles */
-    float *y, *centre, *lengths;
-    float *x, *weights, *pulls, *pushes;
-    Sums *sums;
+    float *y, *lengths, *centre;
+    Sums *sums, *column_sums;
+    float *pushes, *weights, *x, *pulls;
 } Work;
 
 static integer padded(integer columns)
 {
-    return (columns + WIDTH - 1) / WIDTH * WIDTH;
+    return (columns + 2 * STRIPE - 1) / (2 * STRIPE) * (2 * STRIPE);
 }
 
 static integer depth_of(const InfoNCE *l)
@@ -45,41 +36,38 @@ static integer depth_of(const InfoNCE *l)
     return l->depth + (l->euclidean ? 1 : 0);
 }
 
-static integer shared_numbers(const InfoNCE *l)
+static integer block_of(const InfoNCE *l)
 {
-    return padded(l->columns) * (depth_of(l) + 1) + padded(l->depth);
+    return padded(ROWS * depth_of(l));
 }
 
-static integer own_numbers(const InfoNCE *l)
-{
-    integer block = padded(ROWS * depth_of(l));
-    return padded(l->columns) * (ROWS + depth_of(l)) + 2 * block + sizeof(Sums) / sizeof(float);
-}
-
-integer infonce_scratch(const InfoNCE *l)
-{
-    return shared_numbers(l) + l->threads * own_numbers(l);
-}
-
-static Work work_of(const InfoNCE *l, integer thread)
+static Work work_of(const InfoNCE *l, integer piece, integer seat)
 {
     Work w = {.loss = l, .depth = depth_of(l), .wide = padded(l->columns)};
+    integer pushes = w.depth * w.wide, pieces = pieces_of(l->rows, 64), block = block_of(l);
     w.y = l->scratch;
-    w.lengths = w.y + w.depth * w.wide;
+    w.lengths = w.y + pushes;
     w.centre = w.lengths + w.wide;
-    float *own = l->scratch + shared_numbers(l) + thread * own_numbers(l);
-    w.sums = (Sums *)own;
-    w.weights = own + sizeof(Sums) / sizeof(float);
-    w.pushes = w.weights + ROWS * w.wide;
-    w.x = w.pushes + w.depth * w.wide;
-    w.pulls = w.x + padded(ROWS * w.depth);
+    w.sums = (Sums *)(w.centre + padded(l->depth)) + piece;
+    w.column_sums = w.sums - piece + MOST_PIECES;
+    w.pushes = (float *)(w.column_sums + MOST_PIECES);
+    w.weights = w.pushes + pieces * pushes + seat * (ROWS * w.wide + 2 * block);
+    w.pushes += piece * pushes;
+    w.x = w.weights + ROWS * w.wide;
+    w.pulls = w.x + block;
     return w;
+}
+
+/* Numbers that `scratch` has to hold. */
+integer infonce_scratch(const InfoNCE *l)
+{
+    return work_of(l, 0, l->threads).weights - l->scratch;
 }
 
 /* Lay out the negatives as columns y_j; distances do not see their mean, rounding does. */
 static void lay_out_columns(const InfoNCE *l)
 {
-    Work w = work_of(l, 0);
+    Work w = work_of(l, 0, 0);
     memset(w.y, 0, sizeof(float) * (w.depth + 1) * w.wide);
     for (integer k = 0; k < l->depth; k++) {
         double total = 0;
@@ -101,12 +89,13 @@ INLINE void logits(const Work *w, int rows, float largest[])
 {
     vec most[ROWS];
     for (int i = 0; i < rows; i++)
-        most[i] = -INFINITY - (vec){0};
+        most[i] = all(-INFINITY);
     for (integer first = 0; first < w->wide; first += WIDTH) {
         vec tile[ROWS][2] = {{{0}}};
         add_products(tile, rows, w->x, w->depth, 1, w->y + first, w->wide, w->depth);
         /* What fills the last tile weighs next to nothing, 2^-100. */
-        for (integer j = w->loss->columns - first; j < WIDTH; j++)
+        integer there = w->loss->columns - first;
+        for (integer j = there > 0 ? there : 0; j < WIDTH; j++)
             for (int i = 0; i < rows; i++)
                 tile[i][j / LANES][j % LANES] = -INFINITY;
         for (int i = 0; i < rows; i++) {
@@ -126,43 +115,63 @@ INLINE void logits(const Work *w, int rows, float largest[])
 INLINE float exponentials(float *weights, integer wide, float largest)
 {
     const float log2_e = 1.44269504f;
-    vec total = {0};
-    for (integer j = 0; j < wide; j += LANES) {
-        vec weight = power_of_two((load(weights + j) - largest) * log2_e);
-        store(weights + j, weight);
-        total += weight;
-    }
+    vec total[PARTS] = {{0}};
+    for (integer j = 0; j < wide; j += STRIPE)
+        for (int part = 0; part < PARTS; part++) {
+            float *at = weights + j + part * LANES;
+            vec weight = power_of_two((load(at) - largest) * log2_e);
+            store(at, weight);
+            total[part] += weight;
+        }
     return sum(total);
 }
 
-/* Softmax of some rows x_i: log of the sums of exponentials, sum_j w_ij y_j, and to the pushes
- * sum_i w_ij x_i is added. */
+/* log x for x >= 1, far below the rounding of a float: the same bits on every system, unlike log.
+ * x = 2^n m, and the series of artanh for log m. */
+static double logarithm(double x)
+{
+    int n;
+    double m = frexp(x, &n) * 2, z = (m - 1.5) / (m + 1.5), series = 0;
+    for (int k = 15; k > 0; k -= 2)
+        series = series * z * z + 2.0 / k;
+    return (n - 1) * 0.69314718055994531 + 0.40546510810816438 + z * series;
+}
+
+/* sum_j w_ij y_j[k] of some rows, times `share`, and what the same weights push: sum_i w_ij x_i[k]. */
+INLINE void pull_and_push(const Work *w, int rows, int row, integer k, const float *share)
+{
+    vec pull[ROWS][PARTS] = {{{0}}}, scaled[ROWS];
+    for (int i = 0; i < rows; i++)
+        scaled[i] = all(w->x[(row + i) * w->depth + k] * share[row + i]);
+    for (integer j = 0; j < w->wide; j += STRIPE)
+        for (int part = 0; part < PARTS; part++) {
+            integer at = k * w->wide + j + part * LANES;
+            vec column = load(w->y + at), push = load(w->pushes + at);
+#pragma GCC unroll 8
+            for (int i = 0; i < rows; i++) {
+                vec weight = load(w->weights + (row + i) * w->wide + j + part * LANES);
+                pull[i][part] = madd(weight, column, pull[i][part]);
+                push = madd(scaled[i], weight, push);
+            }
+            store(w->pushes + at, push);
+        }
+    for (int i = 0; i < rows; i++)
+        w->pulls[(row + i) * w->depth + k] = sum(pull[i]) * share[row + i];
+}
+
+/* Softmax of some rows x_i: log of the sums of exponentials, pulls, and what is added to pushes. */
 INLINE void softmax(const Work *w, int rows, float log_sums[])
 {
-    integer wide = w->wide, d = w->depth;
-    float largest[ROWS], share[ROWS], scaled[ROWS];
+    float largest[ROWS], share[ROWS];
     logits(w, rows, largest);
     for (int i = 0; i < rows; i++) {
-        float total = exponentials(w->weights + i * wide, wide, largest[i]);
-        log_sums[i] = largest[i] + logf(total);
+        float total = exponentials(w->weights + i * w->wide, w->wide, largest[i]);
+        log_sums[i] = largest[i] + (float)logarithm(total);
         share[i] = 1.0f / total;
     }
-    for (integer k = 0; k < d; k++) {
-        vec pull[ROWS] = {{0}};
-        for (int i = 0; i < rows; i++)
-            scaled[i] = w->x[i * d + k] * share[i];
-        for (integer j = 0; j < wide; j += LANES) {
-            vec column = load(w->y + k * wide + j), push = load(w->pushes + k * wide + j);
-            for (int i = 0; i < rows; i++) {
-                vec weight = load(w->weights + i * wide + j);
-                pull[i] += weight * column;
-                push += scaled[i] * weight;
-            }
-            store(w->pushes + k * wide + j, push);
-        }
-        for (int i = 0; i < rows; i++)
-            w->pulls[i * d + k] = sum(pull[i]) * share[i];
-    }
+    for (integer k = 0; k < w->depth; k++)
+        for (int row = 0; row < rows; row += HELD)
+            pull_and_push(w, rows < HELD ? rows : HELD, row, k, share);
 }
 
 INLINE void some_rows(const Work *w, int rows, integer row)
@@ -198,21 +207,36 @@ INLINE void some_rows(const Work *w, int rows, integer row)
     }
 }
 
-/* Sum the threads' pushes into the gradient of some negatives. */
-static void some_columns(const Work *w, integer team, integer first, integer end)
+static void rows_of(const void *l, Piece piece)
 {
-    const InfoNCE *l = w->loss;
-    integer apart = own_numbers(l);
-    const float *pushes = work_of(l, 0).pushes;
-    for (integer j = first; j < end; j++) {
+    Work w = work_of(l, piece.number, piece.seat);
+    integer row = piece.first;
+    memset(w.sums, 0, sizeof *w.sums);
+    memset(w.pushes, 0, sizeof(float) * w.depth * w.wide);
+    for (; row + ROWS <= piece.end; row += ROWS)
+        some_rows(&w, ROWS, row);
+    for (; row < piece.end; row++)
+        some_rows(&w, 1, row);
+}
+
+/* Sum the pushes of all pieces into the gradient of some negatives. */
+static void columns_of(const void *argument, Piece piece)
+{
+    const InfoNCE *l = argument;
+    Work w = work_of(l, 0, 0);
+    integer apart = w.depth * w.wide, pieces = pieces_of(l->rows, 64);
+    Sums *sums = w.column_sums + piece.number;
+    *sums = (Sums){0};
+    for (integer j = piece.first; j < piece.end; j++) {
         float received = 0; /* sum_i w_ij */
-        for (integer each = 0; l->euclidean && each < team; each++)
-            received += pushes[each * apart + l->depth * w->wide + j];
-        w->sums->expected -= received * w->lengths[j];
+        for (integer each = 0; l->euclidean && each < pieces; each++)
+            received += w.pushes[each * apart + l->depth * w.wide + j];
+        sums->expected -= received * w.lengths[j];
+        sums->largest = w.lengths[j] > sums->largest ? w.lengths[j] : sums->largest;
         for (integer k = 0; k < l->depth; k++) {
-            float total = -2 * (float)l->scale * w->y[k * w->wide + j] * received;
-            for (integer each = 0; each < team; each++)
-                total += pushes[each * apart + k * w->wide + j];
+            float total = -2 * (float)l->scale * w.y[k * w.wide + j] * received;
+            for (integer each = 0; each < pieces; each++)
+                total += w.pushes[each * apart + k * w.wide + j];
             *at(l->negative_grad, j, k) = total / l->rows;
         }
     }
@@ -220,35 +244,21 @@ static void some_columns(const Work *w, integer team, integer first, integer end
 
 void infonce_gradient(const InfoNCE *l)
 {
-    integer team = 1;
     lay_out_columns(l);
-#pragma omp parallel num_threads((int)l->threads)
-    {
-        integer me = omp_get_thread_num(), all = omp_get_num_threads();
-        integer row = part_of(l->rows, ROWS, me, all), end = part_of(l->rows, ROWS, me + 1, all);
-        Work w = work_of(l, me);
-        memset(w.sums, 0, sizeof *w.sums);
-        memset(w.pushes, 0, sizeof(float) * w.depth * w.wide);
-        for (; row + ROWS <= end; row += ROWS)
-            some_rows(&w, ROWS, row);
-        for (; row < end; row++)
-            some_rows(&w, 1, row);
-        if (me == 0)
-            team = all;
-#pragma omp barrier
-        some_columns(&w, all, l->columns * me / all, l->columns * (me + 1) / all);
-    }
+    in_pieces(l->threads, l->rows, ROWS, 64, rows_of, l);
+    in_pieces(l->threads, l->columns, 1, 256, columns_of, l);
+    const Sums *rows = work_of(l, 0, 0).sums, *columns = work_of(l, 0, 0).column_sums;
     Sums total = {0};
-    for (integer each = 0; each < team; each++) {
-        const Sums *sums = work_of(l, each).sums;
-        total.pair += sums->pair;
-        total.expected += sums->expected;
-        total.logs += sums->logs;
-        total.largest = sums->largest > total.largest ? sums->largest : total.largest;
+    for (integer each = 0; each < pieces_of(l->rows, 64); each++) {
+        total.pair += rows[each].pair;
+        total.expected += rows[each].expected;
+        total.logs += rows[each].logs;
+        total.largest = fmax(total.largest, rows[each].largest);
     }
-    const float *lengths = work_of(l, 0).lengths;
-    for (integer j = 0; j < l->columns; j++)
-        total.largest = lengths[j] > total.largest ? lengths[j] : total.largest;
+    for (integer each = 0; each < pieces_of(l->columns, 256); each++) {
+        total.expected += columns[each].expected;
+        total.largest = fmax(total.largest, columns[each].largest);
+    }
     l->loss[1] = -total.pair * l->scale / l->rows;
     l->loss[2] = total.logs / l->rows;
     l->loss[0] = l->loss[1] + l->loss[2];

@@ -4,7 +4,6 @@ import ctypes
 import os
 import warnings
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from grevy.engine.kernels.sources import fingerprint
+from grevy.engine.kernels.structures import differences
 
 # Functions that return a number; the others return nothing.
 _NUMBERS = (
@@ -37,8 +37,9 @@ def instructions() -> str | None:
     Returns
     -------
     str or None
-        ``"avx512"``, ``"avx2"`` or ``"plain"`` (for any processor), what they were built for; None
-        if none are in use, and torch does all the work.
+        ``"avx512"``, ``"avx2"``, ``"neon"`` or ``"plain"`` (for any processor), what they were
+        built for; None if none are in use, and torch does all the work. The first three give the
+        same bits; plain, which rounds between multiplying and adding, others.
     """
     library = load()
     return None if library is None else Path(library._name).name.split(".")[0].strip("_")
@@ -74,11 +75,14 @@ def load(capability: str | None = None) -> Any:
         library = ctypes.CDLL(str(path))
         for function in _NUMBERS:
             getattr(library, function).restype = ctypes.c_int64
-    except (OSError, AttributeError) as error:  # a torch with another OpenMP, say
+    except (OSError, AttributeError) as error:
         _warn(f"cannot be loaded: {error}")
         return None
     if library.kernels_sources() != fingerprint(path.parent):
         _warn("were built from other sources")
+        return None
+    if differing := differences(library):
+        _warn(f"lay out {', '.join(differing)} otherwise than Python does")
         return None
     return library
 
@@ -95,8 +99,8 @@ def _unwanted() -> bool:
 
 
 def _built(capability: str) -> Path | None:
-    name = {"AVX512": "_avx512", "AVX2": "_avx2"}.get(capability, "_plain")
-    built = [Path(__file__).parent / (name + suffix) for suffix in EXTENSION_SUFFIXES]
+    names = {"AVX512": ["_avx512"], "AVX2": ["_avx2"]}.get(capability, ["_neon", "_plain"])
+    built = [Path(__file__).parent / f"{name}.so" for name in names]
     return next((each for each in built if each.exists()), None)
 
 

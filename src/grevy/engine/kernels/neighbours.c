@@ -5,7 +5,6 @@
  * infinity, which lie dimension by dimension.
  */
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 
 #include "vector.h"
@@ -15,27 +14,6 @@
 
 typedef double wide __attribute__((vector_size(4 * LANES)));
 typedef int64_t iwide __attribute__((vector_size(4 * LANES)));
-
-/* Mirrored by `grevy.engine.kernels.Tree`. */
-typedef struct {
-    integer points, dims, levels, slots;
-    const double *from;   /* (points, dims), used to build */
-    const double *period; /* (dims,): 0, or the length of a circle, on which points are in [0, it) */
-    double *values;       /* (leaves, dims, slots) */
-    double *boxes;        /* (2 leaves - 1, dims, 2): least and largest */
-    int32_t *order;       /* (points,): those of one leaf after those of the one before */
-} Tree;
-
-/* Mirrored by `grevy.engine.kernels.Queries`. */
-typedef struct {
-    integer n, threads;
-    const double *at;      /* (n, dims) */
-    const double *draws;   /* (n,), in [0, 1): which of the samples that are equally near */
-    const int32_t *samples;
-    const integer *starts; /* samples of point p are samples[starts[p] .. starts[p + 1]); or null:
-                              samples[p] is the only one */
-    integer *found;        /* (n,) */
-} Queries;
 
 INLINE integer leaf_start(const Tree *t, integer leaf)
 {
@@ -48,7 +26,7 @@ INLINE integer leaf_start(const Tree *t, integer leaf)
  * and fall would make any fixed place a bad one. */
 static void select_middle(const Tree *t, integer dim, integer first, integer end, integer middle)
 {
-    const double *from = t->from + dim;
+    const double *from = t->source + dim;
     int32_t *order = t->order;
     uint64_t drawn = 1;
     for (integer low = first, high = end - 1; low < high;) {
@@ -82,7 +60,7 @@ static integer bound_points(const Tree *t, double *box, integer first, integer e
     for (integer k = 0; k < t->dims; k++) {
         double least = INFINITY, largest = -INFINITY;
         for (integer i = first; i < end; i++) {
-            double value = t->from[t->order[i] * t->dims + k];
+            double value = t->source[t->order[i] * t->dims + k];
             least = value < least ? value : least;
             largest = value > largest ? value : largest;
         }
@@ -112,7 +90,7 @@ void tree_build(const Tree *t)
         for (integer k = 0; k < t->dims; k++)
             for (integer i = 0; i < t->slots; i++)
                 t->values[(leaf * t->dims + k) * t->slots + i] =
-                    i < size ? t->from[t->order[first + i] * t->dims + k] : INFINITY;
+                    i < size ? t->source[t->order[first + i] * t->dims + k] : INFINITY;
     }
 }
 
@@ -221,28 +199,40 @@ static integer choose(const Tree *t, const Queries *q, const int32_t *tied, inte
     }
 }
 
+/* A tree, what is asked of it, and room for each thread: a query, distances, places. */
+typedef struct {
+    const Tree *tree;
+    const Queries *queries;
+    double *numbers;
+    int32_t *tied;
+} Search;
+
+static void search(const void *argument, Piece piece)
+{
+    const Search *s = argument;
+    const Tree *t = s->tree;
+    const Queries *q = s->queries;
+    double *query = s->numbers + piece.seat * (t->dims + t->slots);
+    int32_t *tied = s->tied + piece.seat * t->points;
+    for (integer i = piece.first; i < piece.end; i++) {
+        for (integer k = 0; k < t->dims; k++) {
+            double at = q->at[i * t->dims + k], period = t->period[k];
+            query[k] = period > 0 ? at - floor(at / period) * period : at;
+        }
+        integer n = find(t, query, query + t->dims, tied);
+        q->found[i] = choose(t, q, tied, n, q->draws[i]);
+    }
+}
+
 /* Queries are finite numbers; returns 1 if there was no memory for it, else 0. */
 integer tree_nearest(const Tree *t, const Queries *q)
 {
-    integer failed = 0;
-#pragma omp parallel num_threads((int)q->threads) reduction(| : failed)
-    {
-        double *query = malloc(sizeof(double) * (t->dims + t->slots));
-        int32_t *tied = malloc(sizeof(int32_t) * t->points);
-        failed = !query || !tied;
-#pragma omp for schedule(dynamic, 256) nowait
-        for (integer i = 0; i < q->n; i++) {
-            if (failed)
-                continue;
-            for (integer k = 0; k < t->dims; k++) {
-                double at = q->at[i * t->dims + k], period = t->period[k];
-                query[k] = period > 0 ? at - floor(at / period) * period : at;
-            }
-            integer n = find(t, query, query + t->dims, tied);
-            q->found[i] = choose(t, q, tied, n, q->draws[i]);
-        }
-        free(query);
-        free(tied);
-    }
+    Search s = {t, q, malloc(sizeof(double) * q->threads * (t->dims + t->slots)),
+                malloc(sizeof(int32_t) * q->threads * t->points)};
+    integer failed = !s.numbers || !s.tied;
+    if (!failed)
+        in_pieces(q->threads, q->n, 1, 256, search, &s);
+    free(s.numbers);
+    free(s.tied);
     return failed;
 }

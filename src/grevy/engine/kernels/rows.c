@@ -1,79 +1,81 @@
 /* Rows copied, added, set to length one; the steps that lie in windows. */
 #include <math.h>
-#include <omp.h>
 
 #include "vector.h"
 
-/* Mirrored by `grevy.engine.kernels.Rows`. */
-typedef struct {
-    integer n, columns, rows, threads; /* index (n,); rows of `to` */
-    const float *from;
-    const integer *index;
-    float *to;
-} Rows;
-
-/* to[i] = from[index[i]] */
-void rows_gather(const Rows *r)
+/* output[i] = source[index[i]] */
+static void gather(const void *argument, Piece piece)
 {
-#pragma omp parallel for num_threads((int)r->threads)
-    for (integer i = 0; i < r->n; i++)
-        memcpy(r->to + i * r->columns, r->from + r->index[i] * r->columns,
+    const Rows *r = argument;
+    for (integer i = piece.first; i < piece.end; i++)
+        memcpy(r->output + i * r->columns, r->source + r->index[i] * r->columns,
                sizeof(float) * r->columns);
 }
 
-/* to[j] = sum of from[i] over all i with index[i] = j. Each thread has rows of its own, so that
- * the order of every sum is that of i. */
-void rows_sum(const Rows *r)
+void rows_gather(const Rows *r)
 {
-#pragma omp parallel num_threads((int)r->threads)
-    {
-        integer me = omp_get_thread_num(), team = omp_get_num_threads(), columns = r->columns;
-        integer first = r->rows * me / team, end = r->rows * (me + 1) / team;
-        memset(r->to + first * columns, 0, sizeof(float) * columns * (end - first));
-        for (integer i = 0; i < r->n; i++) {
-            if (r->index[i] < first || r->index[i] >= end)
-                continue;
-            float *restrict sums = r->to + r->index[i] * columns;
-            const float *restrict terms = r->from + i * columns;
-            for (integer k = 0; k < columns; k++)
-                sums[k] += terms[k];
-        }
+    in_pieces(r->threads, r->n, 1, 64, gather, r);
+}
+
+/* output[j] = sum of source[i] over all i with index[i] = j. Each piece has rows of its own, so that
+ * the order of every sum is that of i; there are few, for each looks through the whole index. */
+static void sum_rows(const void *argument, Piece piece)
+{
+    const Rows *r = argument;
+    integer columns = r->columns;
+    memset(r->output + piece.first * columns, 0,
+           sizeof(float) * columns * (piece.end - piece.first));
+    for (integer i = 0; i < r->n; i++) {
+        if (r->index[i] < piece.first || r->index[i] >= piece.end)
+            continue;
+        float *restrict sums = r->output + r->index[i] * columns;
+        const float *restrict terms = r->source + i * columns;
+        for (integer k = 0; k < columns; k++)
+            sums[k] += terms[k];
     }
 }
 
-/* Mirrored by `grevy.engine.kernels.Lengths`. */
-typedef struct {
-    integer rows, columns, threads;
-    Matrix in, out, grad, in_grad;
-    float *lengths; /* (rows,), kept for the way back */
-} Lengths;
-
-/* out = x / |x| */
-void lengths_forward(const Lengths *l)
+void rows_sum(const Rows *r)
 {
-#pragma omp parallel for num_threads((int)l->threads)
-    for (integer i = 0; i < l->rows; i++) {
+    in_pieces(r->threads, r->rows, 1, r->rows / r->threads, sum_rows, r);
+}
+
+/* output = x / |x| */
+static void set_lengths(const void *argument, Piece piece)
+{
+    const Lengths *l = argument;
+    for (integer i = piece.first; i < piece.end; i++) {
         float square = 0;
         for (integer k = 0; k < l->columns; k++)
-            square += *at(l->in, i, k) * *at(l->in, i, k);
+            square += *at(l->input, i, k) * *at(l->input, i, k);
         l->lengths[i] = sqrtf(square);
         for (integer k = 0; k < l->columns; k++)
-            *at(l->out, i, k) = *at(l->in, i, k) / l->lengths[i];
+            *at(l->output, i, k) = *at(l->input, i, k) / l->lengths[i];
     }
+}
+
+void lengths_forward(const Lengths *l)
+{
+    in_pieces(l->threads, l->rows, 1, 256, set_lengths, l);
 }
 
 /* (g - y (y . g)) / |x| */
-void lengths_backward(const Lengths *l)
+static void turn_back(const void *argument, Piece piece)
 {
-#pragma omp parallel for num_threads((int)l->threads)
-    for (integer i = 0; i < l->rows; i++) {
+    const Lengths *l = argument;
+    for (integer i = piece.first; i < piece.end; i++) {
         float along = 0;
         for (integer k = 0; k < l->columns; k++)
-            along += *at(l->out, i, k) * *at(l->grad, i, k);
+            along += *at(l->output, i, k) * *at(l->grad, i, k);
         for (integer k = 0; k < l->columns; k++)
-            *at(l->in_grad, i, k) =
-                (*at(l->grad, i, k) - *at(l->out, i, k) * along) / l->lengths[i];
+            *at(l->input_grad, i, k) =
+                (*at(l->grad, i, k) - *at(l->output, i, k) * along) / l->lengths[i];
     }
+}
+
+void lengths_backward(const Lengths *l)
+{
+    in_pieces(l->threads, l->rows, 1, 256, turn_back, l);
 }
 
 /* Find the steps that lie in windows [start[i], start[i] + width) of `length` steps.

@@ -7,14 +7,8 @@ integer kernels_sources(void)
     return SOURCES;
 }
 
-/* Mirrored by `grevy.engine.kernels.Step`. */
-typedef struct {
-    void (*function)(const void *);
-    const void *argument;
-} Step;
-
 void run_steps(const Step *steps, integer n)
 {
     for (integer i = 0; i < n; i++)
-        steps[i].function(steps[i].argument);
+        ((void (*)(const void *))steps[i].function)(steps[i].argument);
 }

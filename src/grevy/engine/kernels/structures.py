@@ -1,7 +1,4 @@
-"""What the compiled loops take: the structures of the C files, field by field and in their order.
-
-What C calls in, out, from and to is input, output, source and out here: some are words of Python.
-"""
+"""What the compiled loops take: the structures of ``structures.h``, name by name, in their order."""
 
 import ctypes
 from typing import Any
@@ -22,20 +19,20 @@ def _fields(kind: Any, names: str) -> tuple[tuple[str, Any], ...]:
 
 
 class Convolution(ctypes.Structure):
-    """Of `convolution_forward` and `convolution_backward`; see ``convolution.h``."""
+    """Of `convolution_forward` and `convolution_backward`."""
 
     _fields_ = (
         *_fields(_COUNT, "rows batch taps n_in n_out before threads"),
         *_fields(_AT, "weight bias"),
         *_fields(Matrix, "input output"),
         *_fields(_AT, "index slope"),
-        *_fields(Matrix, "grad in_grad"),
+        *_fields(Matrix, "grad input_grad"),
         *_fields(_AT, "weight_grad bias_grad scratch"),
     )
 
 
 class InfoNCE(ctypes.Structure):
-    """Of `infonce_gradient`; see ``infonce.c``."""
+    """Of `infonce_gradient`."""
 
     _fields_ = (
         *_fields(_COUNT, "rows columns depth euclidean threads"),
@@ -47,29 +44,29 @@ class InfoNCE(ctypes.Structure):
 
 
 class Rows(ctypes.Structure):
-    """Of `rows_gather` and `rows_sum`; see ``rows.c``."""
+    """Of `rows_gather` and `rows_sum`."""
 
-    _fields_ = (*_fields(_COUNT, "n columns rows threads"), *_fields(_AT, "source index out"))
+    _fields_ = (*_fields(_COUNT, "n columns rows threads"), *_fields(_AT, "source index output"))
 
 
 class Lengths(ctypes.Structure):
-    """Of `lengths_forward` and `lengths_backward`; see ``rows.c``."""
+    """Of `lengths_forward` and `lengths_backward`."""
 
     _fields_ = (
         *_fields(_COUNT, "rows columns threads"),
-        *_fields(Matrix, "input output grad in_grad"),
+        *_fields(Matrix, "input output grad input_grad"),
         ("lengths", _AT),
     )
 
 
 class Moments(ctypes.Structure):
-    """A parameter and its state, of `adam_update`; see ``adam.c``."""
+    """A parameter and its state, of `adam_update`."""
 
     _fields_ = (*_fields(_AT, "weight mean square largest grad step"), ("size", _COUNT))
 
 
 class Adam(ctypes.Structure):
-    """The settings of `adam_update`; see ``adam.c``."""
+    """The settings of `adam_update`."""
 
     _fields_ = (
         *_fields(_REAL, "rate beta1 beta2 decay epsilon"),
@@ -78,7 +75,7 @@ class Adam(ctypes.Structure):
 
 
 class Tree(ctypes.Structure):
-    """Points, of `tree_build` and `tree_nearest`; see ``neighbours.c``."""
+    """Points, of `tree_build` and `tree_nearest`."""
 
     _fields_ = (
         *_fields(_COUNT, "points dims levels slots"),
@@ -87,7 +84,7 @@ class Tree(ctypes.Structure):
 
 
 class Queries(ctypes.Structure):
-    """What is asked of a tree, of `tree_nearest`; see ``neighbours.c``."""
+    """What is asked of a tree, of `tree_nearest`."""
 
     _fields_ = (
         *_fields(_COUNT, "n threads"),
@@ -96,9 +93,45 @@ class Queries(ctypes.Structure):
 
 
 class Step(ctypes.Structure):
-    """A function and its argument, of `run_steps`; see ``steps.c``."""
+    """A function and its argument, of `run_steps`."""
 
     _fields_ = _fields(_AT, "function argument")
+
+
+class _Place(ctypes.Structure):
+    """Where C has put a member of a structure; see ``layout.c``."""
+
+    _fields_ = (("name", ctypes.c_char_p), *_fields(_COUNT, "offset size"))
+
+
+def differences(library: Any) -> list[str]:
+    """Compare the structures above with those that a library was built with.
+
+    Parameters
+    ----------
+    library : CDLL
+
+    Returns
+    -------
+    list of str
+        Each structure that is not laid out here as it is there.
+    """
+    known = (Matrix, Convolution, InfoNCE, Rows, Lengths, Moments, Adam, Tree, Queries, Step)
+    library.kernels_layout.restype = ctypes.POINTER(_Place)
+    found = []
+    for number, structure in enumerate(known):
+        places = library.kernels_layout(ctypes.c_int64(number))
+        here = [(structure.__name__, -1, ctypes.sizeof(structure))]
+        for name, *_ in structure._fields_:
+            member = getattr(structure, name)
+            here.append((name, member.offset, member.size))
+        there = []
+        while places and places[len(there)].name is not None:
+            place = places[len(there)]
+            there.append((place.name.decode(), place.offset, place.size))
+        if here != there:
+            found.append(structure.__name__)
+    return found
 
 
 def matrix(of: Tensor | None) -> Matrix:

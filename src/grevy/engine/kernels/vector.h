@@ -1,26 +1,50 @@
 /* Vectors of LANES floats in the notation of GCC and Clang: one source for every processor.
  *
+ * Results are the same bits whatever LANES is, where the processor multiplies and adds in one
+ * rounding: what is summed across lanes is summed in a STRIPE of a fixed number of them, and nothing
+ * is contracted but by `madd`.
+ *
  * A tile is a few rows by WIDTH columns of a product, held in registers while the sum runs.
  */
 #ifndef GREVY_VECTOR_H
 #define GREVY_VECTOR_H
 
-#include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include "structures.h"
 
 #define WIDTH (2 * LANES)
 #define ROWS 8
+#define STRIPE 16
+#define PARTS (STRIPE / LANES)
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
-typedef int64_t integer;
 
-/* A matrix as it lies; distances between neighbours, in numbers. */
-typedef struct {
-    float *at;
-    integer row, column;
-} Matrix;
+/* a * b + c in one rounding; in two on processors without. */
+INLINE vec madd(vec a, vec b, vec c)
+{
+#if LANES == 16
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE vec all(float number)
+{
+    return number - (vec){0};
+}
 
 INLINE float *at(Matrix of, integer row, integer column)
 {
@@ -67,11 +91,12 @@ INLINE vec larger(vec a, vec b)
     return pick(a > b, a, b);
 }
 
-INLINE float sum(vec v)
+/* The sum of a stripe, lane after lane. */
+INLINE float sum(const vec stripe[PARTS])
 {
     float total = 0;
-    for (int lane = 0; lane < LANES; lane++)
-        total += v[lane];
+    for (int lane = 0; lane < STRIPE; lane++)
+        total += stripe[lane / LANES][lane % LANES];
     return total;
 }
 
@@ -80,14 +105,14 @@ INLINE float sum(vec v)
 INLINE vec power_of_two(vec x)
 {
     const float shifter = 12582912.0f + 127.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    vec kept = larger(-100.0f - (vec){0}, x);
+    vec kept = larger(all(-100.0f), x);
     vec shifted = kept + shifter; /* its low bits are those of a float's exponent */
     vec r = kept - (shifted - shifter);
-    vec p = r * 1.326472382e-3f + 9.671512991e-3f;
-    p = p * r + 5.550733581e-2f;
-    p = p * r + 2.402224243e-1f;
-    p = p * r + 6.931470037e-1f;
-    p = p * r + 1.0f;
+    vec p = madd(r, all(1.326472382e-3f), all(9.671512991e-3f));
+    p = madd(p, r, all(5.550733581e-2f));
+    p = madd(p, r, all(2.402224243e-1f));
+    p = madd(p, r, all(6.931470037e-1f));
+    p = madd(p, r, all(1.0f));
     return p * (vec)((ivec)shifted << 23);
 }
 
@@ -100,9 +125,9 @@ INLINE void add_products(vec sums[][2], int rows, const float *a, integer row, i
         vec left = load(b + k * stride), right = load(b + k * stride + LANES);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
-            float factor = a[i * row + k * column];
-            sums[i][0] += factor * left;
-            sums[i][1] += factor * right;
+            vec factor = all(a[i * row + k * column]);
+            sums[i][0] = madd(factor, left, sums[i][0]);
+            sums[i][1] = madd(factor, right, sums[i][1]);
         }
     }
 }
@@ -115,8 +140,8 @@ INLINE void add_listed_rows(vec sums[][2], int rows, const float *const *a, cons
         vec left = load(b + k * stride), right = load(b + k * stride + LANES);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
-            sums[i][0] += a[i][k] * left;
-            sums[i][1] += a[i][k] * right;
+            sums[i][0] = madd(all(a[i][k]), left, sums[i][0]);
+            sums[i][1] = madd(all(a[i][k]), right, sums[i][1]);
         }
     }
 }
@@ -130,18 +155,10 @@ INLINE void add_listed_columns(vec sums[][2], int rows, const float *const *a, i
         vec left = load(b + k * stride), right = load(b + k * stride + LANES);
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
-            sums[i][0] += factors[i] * left;
-            sums[i][1] += factors[i] * right;
+            sums[i][0] = madd(all(factors[i]), left, sums[i][0]);
+            sums[i][1] = madd(all(factors[i]), right, sums[i][1]);
         }
     }
-}
-
-/* Where part number `part` of `parts` begins, in whole steps of `step`, of `length`. */
-INLINE integer part_of(integer length, integer step, integer part, integer parts)
-{
-    integer steps = (length + step - 1) / step;
-    integer at = steps * part / parts * step;
-    return at < length ? at : length;
 }
 
 #endif

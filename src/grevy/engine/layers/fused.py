@@ -81,7 +81,7 @@ class Fused:
             argument.bias_grad = kernels.address(gradients.get(bias))
             argument.grad = matrix(grad)
             input_grad = None if need is Need.NONE else room_for_gradient(rows, need, arena)
-            argument.in_grad = matrix(input_grad)
+            argument.input_grad = matrix(input_grad)
             held.extend([grad, input_grad, *map(gradients.get, (weight, bias))])
             operation = Call(self.library, "convolution_backward", argument, held)
             return grad if input_grad is None else input_grad, [operation]
@@ -123,7 +123,7 @@ class FusedNormalise:
 
         def backward(grad: Tensor) -> tuple[Tensor, list[Operation]]:
             target = room_for_gradient(rows, need, arena)
-            argument.grad, argument.in_grad = matrix(grad), matrix(target)
+            argument.grad, argument.input_grad = matrix(grad), matrix(target)
             held.extend([grad, target])
             return target, [Call(self.library, "lengths_backward", argument, held)]
 
@@ -196,6 +196,6 @@ def _rows(function: str, library: Any, source: Tensor, index: Tensor, out: Tenso
         threads=threads_for(len(index) * out.shape[1] * _COPY),
         source=source.data_ptr(),
         index=index.data_ptr(),
-        out=out.data_ptr(),
+        output=out.data_ptr(),
     )
     return Call(library, function, argument, [source, index, out])

@@ -1,0 +1,196 @@
+/* Threads that share work in pieces.
+ *
+ * Each thread has a seat and a share of the pieces, the same from job to job, so that it meets again
+ * what its cache holds; when it is through, it takes what others have not begun. A thread that the
+ * system has put aside keeps at most the piece that it is at. Waiting threads look for new work a
+ * while, then sleep.
+ *
+ * What a job computes never depends on who does which piece.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "team.h"
+
+#define SEATS 16 /* as many as there are pieces at most */
+#define LOOKS 2000 /* before a thread sleeps: about 50 microseconds */
+
+/* A share of the pieces, in a cache line of its own. */
+typedef struct {
+    _Alignas(128) atomic_llong next;
+    integer end;
+} Share;
+
+static struct {
+    pthread_mutex_t busy; /* one job at a time */
+    pthread_mutex_t lock; /* of the two conditions */
+    pthread_cond_t begun, left;
+    integer helpers;                /* threads started; helper i has seat i + 1 */
+    atomic_llong job;               /* odd while there is one */
+    atomic_llong inside;            /* helpers that are at it */
+    atomic_int asleep, is_awaited;  /* helpers; whether the caller sleeps until all have left */
+    integer threads, pieces, length, step;
+    Act act;
+    const void *argument;
+    Share shares[SEATS];
+} team = {
+    .busy = PTHREAD_MUTEX_INITIALIZER,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .begun = PTHREAD_COND_INITIALIZER,
+    .left = PTHREAD_COND_INITIALIZER,
+};
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Where piece number `number` of `pieces` begins. */
+static integer start_of(integer number, integer pieces, integer length, integer step)
+{
+    integer start = (length + step - 1) / step * number / pieces * step;
+    return start < length ? start : length;
+}
+
+static Piece piece_at(integer number, integer pieces, integer length, integer step, integer seat)
+{
+    return (Piece){start_of(number, pieces, length, step),
+                   start_of(number + 1, pieces, length, step), number, pieces, seat};
+}
+
+/* Take pieces, first of one's own share, then of the others', until none is left. */
+static void work(integer seat)
+{
+    for (integer i = 0; i < team.threads; i++) {
+        Share *share = &team.shares[(seat + i) % team.threads];
+        for (;;) {
+            integer number = atomic_fetch_add(&share->next, 1);
+            if (number >= share->end)
+                break;
+            team.act(team.argument,
+                     piece_at(number, team.pieces, team.length, team.step, seat));
+        }
+    }
+}
+
+/* Wait for a job other than `done`; return its number. */
+static integer next_job(integer done)
+{
+    for (int look = 0; look < LOOKS; look++) {
+        integer job = atomic_load(&team.job);
+        if (job != done && job % 2)
+            return job;
+        relax();
+    }
+    pthread_mutex_lock(&team.lock);
+    atomic_fetch_add(&team.asleep, 1);
+    integer job;
+    while ((job = atomic_load(&team.job)) == done || job % 2 == 0)
+        pthread_cond_wait(&team.begun, &team.lock);
+    atomic_fetch_sub(&team.asleep, 1);
+    pthread_mutex_unlock(&team.lock);
+    return job;
+}
+
+static void *help(void *of_seat)
+{
+    integer seat = (intptr_t)of_seat, job = 0;
+    for (;;) {
+        job = next_job(job);
+        atomic_fetch_add(&team.inside, 1);
+        if (atomic_load(&team.job) == job && seat < team.threads)
+            work(seat);
+        if (atomic_fetch_sub(&team.inside, 1) == 1 && atomic_load(&team.is_awaited)) {
+            pthread_mutex_lock(&team.lock);
+            pthread_cond_signal(&team.left);
+            pthread_mutex_unlock(&team.lock);
+        }
+    }
+    return 0;
+}
+
+/* A forked process has this thread alone. */
+static void start_anew(void)
+{
+    team.helpers = 0;
+    atomic_store(&team.job, 0);
+    atomic_store(&team.inside, 0);
+    atomic_store(&team.asleep, 0);
+    atomic_store(&team.is_awaited, 0);
+    pthread_mutex_init(&team.busy, 0);
+    pthread_mutex_init(&team.lock, 0);
+    pthread_cond_init(&team.begun, 0);
+    pthread_cond_init(&team.left, 0);
+}
+
+/* Start helpers until there are `wanted`, or the system gives no more. */
+static void hire(integer wanted)
+{
+    static int is_told;
+    sigset_t all, before;
+    if (team.helpers >= wanted)
+        return;
+    if (!is_told)
+        is_told = !pthread_atfork(0, 0, start_anew);
+    sigfillset(&all); /* signals are for the threads of the program */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (pthread_t thread; team.helpers < wanted; team.helpers++) {
+        if (pthread_create(&thread, 0, help, (void *)(intptr_t)(team.helpers + 1)))
+            break;
+        pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, 0);
+}
+
+static void wait_for_helpers(void)
+{
+    for (int look = 0; look < LOOKS; look++) {
+        if (!atomic_load(&team.inside))
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&team.lock);
+    atomic_store(&team.is_awaited, 1);
+    while (atomic_load(&team.inside))
+        pthread_cond_wait(&team.left, &team.lock);
+    atomic_store(&team.is_awaited, 0);
+    pthread_mutex_unlock(&team.lock);
+}
+
+void in_pieces(integer threads, integer length, integer step, integer least, Act act,
+               const void *argument)
+{
+    integer pieces = pieces_of(length, least);
+    threads = threads < pieces ? threads : pieces;
+    if (threads < 2 || pthread_mutex_trylock(&team.busy)) {
+        for (integer number = 0; number < pieces; number++)
+            act(argument, piece_at(number, pieces, length, step, 0));
+        return;
+    }
+    hire(threads - 1);
+    team.act = act;
+    team.argument = argument;
+    team.threads = threads;
+    team.pieces = pieces;
+    team.length = length;
+    team.step = step;
+    for (integer seat = 0; seat < threads; seat++) {
+        atomic_store(&team.shares[seat].next, pieces * seat / threads);
+        team.shares[seat].end = pieces * (seat + 1) / threads;
+    }
+    atomic_fetch_add(&team.job, 1);
+    if (atomic_load(&team.asleep)) {
+        pthread_mutex_lock(&team.lock);
+        pthread_cond_broadcast(&team.begun);
+        pthread_mutex_unlock(&team.lock);
+    }
+    work(0);
+    atomic_fetch_add(&team.job, 1);
+    wait_for_helpers();
+    pthread_mutex_unlock(&team.busy);
+}
