@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=100)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    done = {}
+    done: dict[str, list[dict[str, Any]]] = {}
     for sort in options.only:
         done[sort] = []
         for seed in range(options.number):

@@ -1,4 +1,4 @@
-"""What the compiled loops take: the structures of ``structures.h``, name by name, in their order."""
+"""What the compiled loops take: the structures of ``structures.h``, name by name and in order."""
 
 import ctypes
 from typing import Any
@@ -125,7 +125,7 @@ def differences(library: Any) -> list[str]:
         for name, *_ in structure._fields_:
             member = getattr(structure, name)
             here.append((name, member.offset, member.size))
-        there = []
+        there: list[tuple[str, int, int]] = []
         while places and places[len(there)].name is not None:
             place = places[len(there)]
             there.append((place.name.decode(), place.offset, place.size))
