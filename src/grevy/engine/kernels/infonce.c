@@ -140,23 +140,25 @@ static double logarithm(double x)
 /* sum_j w_ij y_j[k] of some rows, times `share`, and what the same weights push: sum_i w_ij x_i[k]. */
 INLINE void pull_and_push(const Work *w, int rows, int row, integer k, const float *share)
 {
+    const integer wide = w->wide, depth = w->depth;
+    const float *x = w->x + row * depth + k, *y = w->y + k * wide, *weights = w->weights + row * wide;
+    float *pushes = w->pushes + k * wide;
     vec pull[ROWS][PARTS] = {{{0}}}, scaled[ROWS];
     for (int i = 0; i < rows; i++)
-        scaled[i] = all(w->x[(row + i) * w->depth + k] * share[row + i]);
-    for (integer j = 0; j < w->wide; j += STRIPE)
+        scaled[i] = all(x[i * depth] * share[row + i]);
+    for (integer j = 0; j < wide; j += STRIPE)
         for (int part = 0; part < PARTS; part++) {
-            integer at = k * w->wide + j + part * LANES;
-            vec column = load(w->y + at), push = load(w->pushes + at);
-#pragma GCC unroll 8
+            integer at = j + part * LANES;
+            vec column = load(y + at), push = load(pushes + at);
             for (int i = 0; i < rows; i++) {
-                vec weight = load(w->weights + (row + i) * w->wide + j + part * LANES);
+                vec weight = load(weights + i * wide + at);
                 pull[i][part] = madd(weight, column, pull[i][part]);
                 push = madd(scaled[i], weight, push);
             }
-            store(w->pushes + at, push);
+            store(pushes + at, push);
         }
     for (int i = 0; i < rows; i++)
-        w->pulls[(row + i) * w->depth + k] = sum(pull[i]) * share[row + i];
+        w->pulls[(row + i) * depth + k] = sum(pull[i]) * share[row + i];
 }
 
 /* Softmax of some rows x_i: log of the sums of exponentials, pulls, and what is added to pushes. */
@@ -219,26 +221,36 @@ static void rows_of(const void *l, Piece piece)
         some_rows(&w, 1, row);
 }
 
-/* Sum the pushes of all pieces into the gradient of some negatives. */
+/* Sum the pushes of all pieces into those of the first, for some columns. */
+static void sum_pushes(const Work *w, integer pieces, integer first, integer end)
+{
+    integer apart = w->depth * w->wide;
+    for (integer k = 0; k < w->depth; k++)
+        for (integer j = first; j < end; j += LANES) {
+            float *at = w->pushes + k * w->wide + j;
+            vec total = load(at);
+            for (integer each = 1; each < pieces; each++)
+                total += load(at + each * apart);
+            store(at, total);
+        }
+}
+
+/* The gradient of some negatives. */
 static void columns_of(const void *argument, Piece piece)
 {
     const InfoNCE *l = argument;
     Work w = work_of(l, 0, 0);
-    integer apart = w.depth * w.wide, pieces = pieces_of(l->rows, 64);
     Sums *sums = w.column_sums + piece.number;
     *sums = (Sums){0};
+    sum_pushes(&w, pieces_of(l->rows, 64), piece.first, piece.end);
     for (integer j = piece.first; j < piece.end; j++) {
-        float received = 0; /* sum_i w_ij */
-        for (integer each = 0; l->euclidean && each < pieces; each++)
-            received += w.pushes[each * apart + l->depth * w.wide + j];
+        float received = l->euclidean ? w.pushes[l->depth * w.wide + j] : 0; /* sum_i w_ij */
+        float back = -2 * (float)l->scale * received;
         sums->expected -= received * w.lengths[j];
         sums->largest = w.lengths[j] > sums->largest ? w.lengths[j] : sums->largest;
-        for (integer k = 0; k < l->depth; k++) {
-            float total = -2 * (float)l->scale * w.y[k * w.wide + j] * received;
-            for (integer each = 0; each < pieces; each++)
-                total += w.pushes[each * apart + k * w.wide + j];
-            *at(l->negative_grad, j, k) = total / l->rows;
-        }
+        for (integer k = 0; k < l->depth; k++)
+            *at(l->negative_grad, j, k) =
+                (w.pushes[k * w.wide + j] + back * w.y[k * w.wide + j]) / l->rows;
     }
 }
 
@@ -246,7 +258,7 @@ void infonce_gradient(const InfoNCE *l)
 {
     lay_out_columns(l);
     in_pieces(l->threads, l->rows, ROWS, 64, rows_of, l);
-    in_pieces(l->threads, l->columns, 1, 256, columns_of, l);
+    in_pieces(l->threads, l->columns, STRIPE, 256, columns_of, l);
     const Sums *rows = work_of(l, 0, 0).sums, *columns = work_of(l, 0, 0).column_sums;
     Sums total = {0};
     for (integer each = 0; each < pieces_of(l->rows, 64); each++) {

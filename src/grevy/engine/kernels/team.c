@@ -3,18 +3,22 @@
  * Each thread has a seat and a share of the pieces, the same from job to job, so that it meets again
  * what its cache holds; when it is through, it takes what others have not begun. A thread that the
  * system has put aside keeps at most the piece that it is at. Waiting threads look for new work a
- * while, then sleep.
+ * while, then sleep: the sooner, the more others want the processor.
  *
  * What a job computes never depends on who does which piece.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "team.h"
 
 #define SEATS 16 /* as many as there are pieces at most */
-#define LOOKS 2000 /* before a thread sleeps: about 50 microseconds */
+/* Looks before a thread sleeps: about 50 microseconds, and 500 where nobody else wants the processor.
+ * Work that follows is met without being woken, which takes longer than many a job. */
+#define LOOKS 2000
+#define MANY_LOOKS 20000
 
 /* A share of the pieces, in a cache line of its own. */
 typedef struct {
@@ -78,14 +82,30 @@ static void work(integer seat)
     }
 }
 
-/* Wait for a job other than `done`; return its number. */
-static integer next_job(integer done)
+static integer microseconds(void)
 {
-    for (int look = 0; look < LOOKS; look++) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (integer)1000000 + now.tv_nsec / 1000;
+}
+
+/* Wait for a job other than `done`; return its number. `looks` falls when the thread was put aside
+ * meanwhile, and rises slowly. */
+static integer next_job(integer done, integer *looks)
+{
+    integer last = microseconds();
+    for (integer look = 0; look < *looks; look++) {
         integer job = atomic_load(&team.job);
-        if (job != done && job % 2)
+        if (job != done && job % 2) {
+            *looks += *looks < MANY_LOOKS ? *looks / 256 : 0;
             return job;
+        }
         relax();
+        if (look % 64 == 0) {
+            integer now = microseconds();
+            *looks = now - last > 200 ? LOOKS : *looks;
+            last = now;
+        }
     }
     pthread_mutex_lock(&team.lock);
     atomic_fetch_add(&team.asleep, 1);
@@ -99,9 +119,9 @@ static integer next_job(integer done)
 
 static void *help(void *of_seat)
 {
-    integer seat = (intptr_t)of_seat, job = 0;
+    integer seat = (intptr_t)of_seat, job = 0, looks = MANY_LOOKS;
     for (;;) {
-        job = next_job(job);
+        job = next_job(job, &looks);
         atomic_fetch_add(&team.inside, 1);
         if (atomic_load(&team.job) == job && seat < team.threads)
             work(seat);
