@@ -1,8 +1,9 @@
 """Processes that are forked after something was computed.
 
-OpenMP keeps its threads for the next loop; a forked process believes in them, but has none, and its
-first loop on several would wait for ever. On one thread, loops need nobody else: torch's own data
-loaders do the same in their processes.
+torch's OpenMP keeps its threads for the next loop; a forked process believes in them, but has none,
+and its first loop on several would wait for ever. On one thread, loops need nobody else: torch's
+own data loaders do the same in their processes. (The compiled loops start threads of their own
+anew, but take no more than torch does.)
 """
 
 import os
@@ -17,7 +18,7 @@ def will_compute() -> None:
     if _first_to_compute() != os.getpid():
         warnings.warn(
             "This process was forked from one that had trained or embedded, whose threads it has "
-            "lost. It computes on one thread: more slowly, and rounded otherwise than on several. "
+            "lost. It computes on one thread, more slowly. "
             "Start processes by 'spawn' (multiprocessing.get_context('spawn'), or joblib's n_jobs) "
             "to use several.",
             RuntimeWarning,

@@ -1,8 +1,8 @@
 """Compiled loops for training on a CPU: convolutions, the loss, Adam, neighbours, rows moved.
 
 They are C, built when Grevy is installed if there is a C compiler, once for each instruction set
-worth having; without them torch does the same, more slowly. They share torch's threads: their
-OpenMP symbols are left open when they are linked, and found in what torch has loaded.
+worth having; without them torch does the same, more slowly. They give the same bits on any number
+of threads; README.md in this folder says how, and leads from a step to its loops.
 
 Those of a network take one structure each, which holds sizes and where the numbers lie; so a pass
 through it is a list of calls, which one call runs.
