@@ -9,7 +9,7 @@ from grevy.engine.devices import on_device, resolve_device
 from grevy.engine.encoding.encoder import Encoder
 from grevy.engine.encoding.layout import choose_layout
 from grevy.engine.encoding.models import is_convolutional, receptive_field
-from grevy.engine.encoding.sequence import EMBED_CHUNK, embed
+from grevy.engine.encoding.sequence import embed
 from grevy.engine.interruption import interruptible, terminable
 from grevy.engine.kernels.library import instructions
 from grevy.engine.layers.compilation import compile_network
@@ -29,7 +29,6 @@ from grevy.engine.step import (
 )
 
 __all__ = [
-    "EMBED_CHUNK",
     "HYBRID_DIMENSIONS",
     "Adam",
     "Batches",
