@@ -27,6 +27,7 @@ from grevy.engine.step import (
     encode_batch,
     inverse_temperature,
 )
+from grevy.engine.threads import thread_count
 
 __all__ = [
     "HYBRID_DIMENSIONS",
@@ -61,5 +62,6 @@ __all__ = [
     "resolve_device",
     "run",
     "terminable",
+    "thread_count",
     "weights_seed",
 ]
