@@ -1,11 +1,14 @@
 """How a model is applied: windows, sequence and chunks give one and the same embedding."""
 
 import dataclasses
+import itertools
 
 import cebra.models
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grevy.engine.encoding.encoder import Encoder, encode, pack
 from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
@@ -13,6 +16,7 @@ from grevy.engine.encoding.models import is_convolutional, receptive_field
 from grevy.engine.encoding.sequence import embed
 from grevy.engine.kernels.library import kernels_for
 from grevy.engine.layers.compilation import compile_network
+from grevy.engine.layers.fused import Fused, FusedNormalise, fuse
 
 # Of the families that differ by a number in their name alone, a few members.
 FAMILIES = ("-clip-", "-v2-", "-resnet-")
@@ -237,19 +241,145 @@ def test_each_segment_is_embedded_as_if_alone(name, segments, chunk):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_memory_map_is_read_in_chunks(tmp_path, monkeypatch):
+class Watched(np.memmap):
+    """A memory map that notes how many rows are asked of it at once."""
+
+    def __getitem__(self, rows):
+        found = super().__getitem__(rows)
+        self.asked.append(len(found))
+        return found
+
+
+@pytest.mark.parametrize("name", ["offset10-model", "offset36-model-dropout"])
+def test_a_memory_map_is_read_in_chunks(name, tmp_path):
     neural = make_neural(500)
-    np.save(tmp_path / "neural.npy", neural)
-    mapped = np.load(tmp_path / "neural.npy", mmap_mode="r")
-    model = make_model("offset10-model")
+    neural.tofile(tmp_path / "neural.raw")
+    mapped = Watched(tmp_path / "neural.raw", np.float32, "r", shape=neural.shape)
+    mapped.asked = []
+    model = make_model(name)
+    assert (compile_network(model) is None) is ("dropout" in name)
     whole = embed(model, neural, np.array([[0, 500]]), "cpu")
-    largest = []
-    load = torch.from_numpy
-    monkeypatch.setattr(torch, "from_numpy", lambda x: (largest.append(len(x)), load(x))[1])
     got = embed(model, mapped, np.array([[0, 500]]), "cpu", chunk=50)
     np.testing.assert_allclose(got, whole, rtol=1e-5, atol=1e-6)
-    assert len(largest) >= 10
-    assert max(largest) <= 60
+    assert len(mapped.asked) >= 10
+    assert max(mapped.asked) <= 50 + sum(receptive_field(model))
+
+
+needs_loops = pytest.mark.skipif(not kernels_for(torch.zeros(1)), reason="loops were not built")
+COMPILED = [
+    name
+    for name in PLAIN
+    if (network := compile_network(make_model(name))) is not None and network.library is not None
+]
+
+
+def has_only_compiled_loops(name):
+    network = compile_network(make_model(name))
+    layers = fuse(network.layers, network.library)
+    return all(isinstance(layer, Fused | FusedNormalise) for layer in layers)
+
+
+# Torch computes what is left over when it divides by the length of a vector in another way.
+ALONE = [name for name in COMPILED if has_only_compiled_loops(name)]
+
+
+@needs_loops
+def test_models_that_are_embedded_by_compiled_loops():
+    assert {"offset1-model", "offset5-model", "offset10-model", "offset36-model"} <= set(ALONE)
+    assert "offset1-model-v3" in set(COMPILED) - set(ALONE)
+
+
+@needs_loops
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_loops_embed_as_torch_does(name, monkeypatch):
+    """With as many columns as a vector has lanes, and as no vector has."""
+    for neurons, units in ((100, 32), (7, 12)):
+        model, neural = make_model(name, neurons, units=units), make_neural(400, neurons)
+        expected = embed_alone(model, neural)
+        with monkeypatch.context() as without_torch:
+            without_torch.setattr(torch.nn.Conv1d, "forward", None)
+            without_torch.setattr(torch.nn.Linear, "forward", None)
+            got = embed(model, neural, np.array([[0, 400]]), "cpu")
+        assert np.linalg.norm(got - expected) < 1e-6 * np.linalg.norm(expected)
+        # Where a short vector is made longer, so is what rounding has done to it.
+        assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@st.composite
+def cuts(draw, length=90):
+    """Segments of a recording, with holes or without."""
+    edges = sorted(draw(st.sets(st.integers(0, length), min_size=2, max_size=12)))
+    runs = [run for run in itertools.pairwise(edges) if draw(st.booleans())]
+    return np.array(runs or [edges[:2]])
+
+
+@needs_loops
+@given(
+    name=st.sampled_from(ALONE or [""]),
+    shape=st.sampled_from([(5, 8, 3), (1, 4, 2), (33, 32, 8), (16, 16, 40)]),
+    segments=cuts(),
+    chunk=st.integers(1, 120),
+    other=st.integers(1, 120),
+)
+def test_an_embedding_depends_on_its_window_alone(name, shape, segments, chunk, other):
+    """To the last bit: whatever the chunk, and wherever else in a longer segment it lies."""
+    neurons, units, dims = shape
+    torch.manual_seed(1)
+    model = cebra.models.init(name, num_neurons=neurons, num_units=units, num_output=dims)
+    neural = make_neural(90, neurons)
+    got = embed(model, neural, segments, "cpu", chunk)
+    np.testing.assert_array_equal(got, embed(model, neural, segments, "cpu", other))
+    whole = embed(model, neural, np.array([[0, 90]]), "cpu")
+    left, right = receptive_field(model)
+    unpadded = [np.arange(start + left, stop - right + 1) for start, stop in segments]
+    inside = np.concatenate(unpadded).astype(int)
+    np.testing.assert_array_equal(got[inside], whole[inside])
+    outside = np.setdiff1d(np.arange(90), np.concatenate([np.arange(*run) for run in segments]))
+    assert np.isnan(got[outside]).all()
+    assert np.isfinite(np.delete(got, outside, axis=0)).all()
+
+
+@needs_loops
+def test_neither_chunks_nor_threads_change_an_embedding(monkeypatch):
+    model, neural = make_model("offset10-model", 100, units=32), make_neural(5000, 100)
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr("grevy.engine.kernels.library.thread_count", lambda: threads)  # noqa: B023
+        found += [embed(model, neural, np.array([[0, 5000]]), "cpu", n) for n in (None, 777, 2000)]
+    assert all(np.array_equal(found[0], each) for each in found[1:])
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.uint16, bool])
+def test_recordings_of_other_types_are_embedded_as_float32(dtype):
+    model, neural = make_model("offset5-model"), make_neural().round().clip(0, 3).astype(dtype)
+    expected = embed(model, neural.astype(np.float32), WHOLE, "cpu")
+    for form in (neural, np.asfortranarray(neural)):
+        np.testing.assert_array_equal(embed(model, form, WHOLE, "cpu"), expected)
+
+
+@needs_loops
+def test_a_plan_of_a_training_is_none_of_an_embeddings_business():
+    """Between a pass and its way back, too."""
+    model, neural = make_model("offset5-model"), make_neural()
+    encoder = make_encoder([model], [torch.from_numpy(neural)], 1, True, False)
+    gradients = []
+    for between in (lambda: None, lambda: embed(model, neural, WHOLE, "cpu", chunk=20)):
+        encoded = encode(encoder, np.arange(5, 50))
+        plans = list(encoder.networks[0].plans.items())
+        between()
+        assert list(encoder.networks[0].plans.items()) == plans
+        encoded.pull_back(torch.ones_like(encoded.values))
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_model_with_hooks_is_left_to_torch():
+    model, seen = make_model("offset5-model"), []
+    model.net[0].register_forward_hook(lambda *_: seen.append(1))
+    embed(model, make_neural(), WHOLE, "cpu")
+    assert seen
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -263,7 +393,7 @@ def test_embed_leaves_the_model_in_its_mode_and_drops_nothing(training):
 
 def test_the_mode_is_restored_after_an_error():
     model = make_model("offset5-model").train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises((RuntimeError, ValueError), match="4"):
         embed(model, make_neural(neurons=4), WHOLE, "cpu")
     assert model.training
 

@@ -41,6 +41,8 @@ AFTER_A_FIT = """
 alone = embedding()
 def act():
     again, messages = warned_embedding()
+    if sys.argv[1] == "offset5-model" and grevy.engine.instructions():  # no torch in its sums
+        np.testing.assert_array_equal(again, alone)
     np.testing.assert_allclose(again, alone, rtol=1e-3, atol=1e-4)
     assert torch.get_num_threads() == 1
     assert any("spawn" in each for each in messages)

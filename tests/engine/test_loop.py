@@ -14,11 +14,13 @@ import torch
 from grevy.data.labels import continuous
 from grevy.data.recording import make_recording
 from grevy.engine.interruption import interruptible
-from grevy.engine.loop import BLOCK, batches, weights_seed
+from grevy.engine.loop import BLOCK, batches, made_ahead, weights_seed
 from grevy.engine.sampling.plan import SamplingPlan
 from grevy.engine.sampling.preparation import make_sampler
 from grevy.engine.step import chance_loss
 from grevy.model.estimator import CEBRA
+from grevy.model.inputs import gather_recordings
+from grevy.model.plan import sampling_plan
 
 # Every way of drawing; run in a process of its own by `python -c`, so kept free of fixtures.
 RECIPES = """
@@ -186,6 +188,77 @@ def test_the_handler_comes_back_after_an_error():
     with pytest.raises(RuntimeError), interruptible():
         raise RuntimeError
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("name", ["time", "mixed", "hybrid", "several classes", "whole"])
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 3), (0, 2 * BLOCK), (60, 3 * BLOCK + 5)])
+def test_batches_drawn_ahead_are_the_same(name, first, last):
+    data, options = SPACE["settings"][name]
+    recordings, _ = gather_recordings(data[0], data[1:])
+    plan = sampling_plan(CEBRA(**{"batch_size": 16, **options}).parameters, recordings)
+    sampler = make_sampler(recordings, 0, 1, plan)
+    expected = list(batches(sampler, 5, first, last))
+    got = list(batches(sampler, 5, first, last, ahead=True))
+    assert [step for step, _ in got] == list(range(first, last))
+    for (_, one), (_, other) in zip(expected, got, strict=True):
+        for part in ("reference", "positive", "negative", "time_positive"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+
+
+def drawing_threads():
+    return [each for each in threading.enumerate() if each.name.startswith("grevy-draws-ahead")]
+
+
+def test_one_is_made_while_another_is_used_and_no_more():
+    begun = {number: threading.Event() for number in range(5)}
+    made = made_ahead(lambda number: (begun[number].set(), number)[1], range(5))
+    assert not drawing_threads()  # nothing begins before it is asked for
+    for number in range(5):
+        assert next(made) == number
+        if number < 4:
+            assert begun[number + 1].wait(30)
+        assert not any(begun[later].is_set() for later in range(number + 2, 5))
+    assert list(made) == []
+    assert not drawing_threads()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_goes_wrong_in_drawing_comes_out_at_its_turn(error):
+    def make(number):
+        if number == 2:
+            raise error("in drawing")
+        return number
+
+    made, seen = made_ahead(make, range(5)), []
+    with pytest.raises(error, match="in drawing"):
+        seen.extend(iter(made))
+    assert not drawing_threads()
+    made = made_ahead(make, range(5))
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(error, match="in drawing"):
+        next(made)
+    assert not drawing_threads()
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_the_thread_ends_when_nobody_goes_on(taken):
+    drawn = batches(sampler_of(4), 5, 0, 10 * BLOCK, ahead=True)
+    for _ in range(taken):
+        next(drawn)
+    assert bool(drawing_threads()) is (taken > 0)
+    drawn.close()
+    assert not drawing_threads()
+    drawn = batches(sampler_of(4), 5, 0, 10 * BLOCK, ahead=True)
+    next(drawn)
+    with pytest.raises(KeyboardInterrupt):
+        drawn.throw(KeyboardInterrupt)
+    assert not drawing_threads()
+
+
+def test_on_a_cpu_no_thread_draws(monkeypatch):
+    monkeypatch.setattr("grevy.engine.loop.made_ahead", None)
+    options = {"max_iterations": 2, "batch_size": 8, "num_hidden_units": 4, "device": "cpu"}
+    CEBRA(seed=0, **options).fit(np.random.default_rng(0).normal(size=(60, 4)))
 
 
 def test_training_works_in_another_thread():

@@ -82,8 +82,9 @@ def run(
     given = {name: value for name, value in settings.items() if value is not None}
     checked = _config(config, given)  # what is wrong with it is said before anything heavy loads
 
-    from grevy.runs import run_experiment
+    from grevy.runs import keep_to_granted_threads, run_experiment
 
+    keep_to_granted_threads()
     done = run_experiment(
         checked,
         overwrite=overwrite,
@@ -263,8 +264,9 @@ def evaluate(
 ) -> None:
     """Score what exists: a run again, or an embedding that anything else has made."""
     from grevy.report import describe_metrics
-    from grevy.runs import EvaluationRequest, evaluate_target
+    from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
 
+    keep_to_granted_threads()
     request = EvaluationRequest(
         target,
         gap=gap,
@@ -304,8 +306,9 @@ def embed(
     **settings: Any,
 ) -> None:
     """Embed a recording with a trained model."""
-    from grevy.runs import embed_file
+    from grevy.runs import embed_file, keep_to_granted_threads
 
+    keep_to_granted_threads()
     settings["imports"] = settings["imports"] or ()
     for name in ("trust", "transpose"):
         settings[name] = bool(settings[name])

@@ -9,7 +9,7 @@ from grevy.engine.devices import on_device, resolve_device
 from grevy.engine.encoding.encoder import Encoder
 from grevy.engine.encoding.layout import choose_layout
 from grevy.engine.encoding.models import is_convolutional, receptive_field
-from grevy.engine.encoding.sequence import EMBED_CHUNK, embed
+from grevy.engine.encoding.sequence import embed
 from grevy.engine.interruption import interruptible, terminable
 from grevy.engine.kernels.library import instructions
 from grevy.engine.layers.compilation import compile_network
@@ -27,9 +27,9 @@ from grevy.engine.step import (
     encode_batch,
     inverse_temperature,
 )
+from grevy.engine.threads import thread_count
 
 __all__ = [
-    "EMBED_CHUNK",
     "HYBRID_DIMENSIONS",
     "Adam",
     "Batches",
@@ -62,5 +62,6 @@ __all__ = [
     "resolve_device",
     "run",
     "terminable",
+    "thread_count",
     "weights_seed",
 ]

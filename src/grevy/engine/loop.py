@@ -7,8 +7,11 @@ therefore meets the same batches as one that never stopped, and no generator has
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,7 +87,7 @@ def _derived(seed: int, stream: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1)[0])
 
 
-def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
+def run(training: Training, first: int, last: int) -> Generator[tuple[int, Tensor], None, None]:
     """Train from step `first` up to step `last`.
 
     Parameters
@@ -112,26 +115,60 @@ def run(training: Training, first: int, last: int) -> Iterator[tuple[int, Tensor
         warn_if_absent()
     step_with = stepper(training, CudaGraph(device) if can_be_captured(training) else None)
     snapshot = Snapshot.take(first, training.optimizer)
-    for step, batch in batches(training.sampler, training.seed, first, last):
-        # To look at the loss makes a GPU wait: there only now and then, and at the end.
-        looked = step % BLOCK == 0 or step == last - 1 or device.type != "cuda"
-        before = Snapshot.take(step, training.optimizer) if step % BLOCK == 0 else snapshot
-        with training.drawing(noise + step):
-            record = step_with(batch, noise + step)
-        if looked:
-            if not math.isfinite(record[0].item()):
-                snapshot.put_back(training.optimizer)
-                raise DivergedError(step, snapshot.step, training)
-            snapshot = before
-        yield step, record
+    # Steps on a CPU keep all its cores busy; those on a GPU leave them time to draw the next.
+    ahead = device.type != "cpu"
+    with closing(batches(training.sampler, training.seed, first, last, ahead)) as drawn:
+        for step, batch in drawn:
+            # To look at the loss makes a GPU wait: there only now and then, and at the end.
+            looked = step % BLOCK == 0 or step == last - 1 or device.type != "cuda"
+            before = Snapshot.take(step, training.optimizer) if step % BLOCK == 0 else snapshot
+            with training.drawing(noise + step):
+                record = step_with(batch, noise + step)
+            if looked:
+                if not math.isfinite(record[0].item()):
+                    snapshot.put_back(training.optimizer)
+                    raise DivergedError(step, snapshot.step, training)
+                snapshot = before
+            yield step, record
 
 
-def batches(sampler: Sampler, seed: int, first: int, last: int) -> Iterator[tuple[int, Batches]]:
-    """Yield (step, its batch) for steps `first` to `last`, drawn block by block."""
+def batches(
+    sampler: Sampler, seed: int, first: int, last: int, ahead: bool = False
+) -> Generator[tuple[int, Batches], None, None]:
+    """Yield (step, its batch) for steps `first` to `last`, drawn block by block.
+
+    With `ahead`, a block is drawn in another thread while the steps of the one before run.
+    """
     # Whole-data training has large batches: each step is a block of its own.
     length = 1 if sampler.plan.batch_size is None else BLOCK
-    for number in range(first // length, -(-last // length)):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_BATCHES, number)))
-        block = draw(sampler, length, rng)
-        for step in range(max(first, number * length), min(last, (number + 1) * length)):
-            yield step, block.at(step - number * length)
+    numbers = range(first // length, -(-last // length))
+    make = partial(_draw_block, sampler, seed, length)
+    with closing(made_ahead(make, numbers) if ahead else (make(n) for n in numbers)) as blocks:
+        for number, block in zip(numbers, blocks, strict=True):
+            for step in range(max(first, number * length), min(last, (number + 1) * length)):
+                yield step, block.at(step - number * length)
+
+
+def _draw_block(sampler: Sampler, seed: int, length: int, number: int) -> Batches:
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_BATCHES, number)))
+    return draw(sampler, length, rng)
+
+
+def made_ahead(
+    make: Callable[[int], Batches], numbers: Iterable[int]
+) -> Generator[Batches, None, None]:
+    """Yield ``make(number)`` for each number; another thread makes the next one meanwhile.
+
+    The thread ends with the generator, however that ends: after what is just being made.
+    """
+    pending: Future[Batches] | None = None
+    thread = ThreadPoolExecutor(1, "grevy-draws-ahead")
+    try:
+        for number in numbers:
+            ready, pending = pending, thread.submit(make, number)
+            if ready is not None:
+                yield ready.result()
+        if pending is not None:
+            yield pending.result()
+    finally:
+        thread.shutdown(cancel_futures=True)

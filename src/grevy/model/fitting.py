@@ -152,6 +152,7 @@ class Course:
             self.task.saver.save_last(self.task.parameters, fitted)
         for parameter in self.task.state.model.parameters():
             parameter.requires_grad_(True)  # adapting had frozen some
+        self._steps.close()
 
 
 def _training(task: Task, first: Training | None) -> Training:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from grevy.data import Recording, make_recording
-from grevy.engine import EMBED_CHUNK, embed, fitting_positions, on_device, receptive_field
+from grevy.engine import embed, fitting_positions, on_device, receptive_field
 from grevy.errors import GrevyError, SessionError
 from grevy.model.architectures import subsamples
 from grevy.model.fitted import Fitted
@@ -48,7 +48,7 @@ def transform(
         )
     if subsamples(model):
         return _subsampled(fitted, model, recording, pad)
-    chunk = EMBED_CHUNK if batch_size is None else int(batch_size)
+    chunk = None if batch_size is None else int(batch_size)
     embedding = embed(model, recording.neural, recording.segments, fitted.device, chunk)
     if pad:
         return embedding

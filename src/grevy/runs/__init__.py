@@ -14,7 +14,7 @@ from grevy.runs.experiment import (
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
 from grevy.runs.preparing import make_model, settle_offsets
-from grevy.runs.provenance import environment
+from grevy.runs.provenance import environment, keep_to_granted_threads
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate_target",
     "finished_run",
     "holdout_split",
+    "keep_to_granted_threads",
     "keeping_training",
     "make_model",
     "output_paths",

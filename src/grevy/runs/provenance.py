@@ -11,9 +11,7 @@ def environment() -> dict[str, Any]:
     import platform
     from importlib.metadata import version
 
-    import torch
-
-    from grevy.engine import instructions
+    from grevy.engine import instructions, thread_count
 
     names = ("grevy", "cebra", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
     return {
@@ -22,5 +20,24 @@ def environment() -> dict[str, Any]:
             **{name: version(name) for name in names},
         },
         "platform": {"system": platform.system(), "machine": platform.machine()},
-        "computing": {"threads": torch.get_num_threads(), "compiled_loops": instructions()},
+        "computing": {"threads": thread_count(), "compiled_loops": instructions()},
     }
+
+
+def keep_to_granted_threads() -> None:
+    """Let this process start no more threads than may run at once: torch, and products of numpy.
+
+    For an application: it changes the process.
+    """
+    import numpy  # noqa: F401 -- its library, and scipy's, have to be there to be told
+    import scipy.linalg  # noqa: F401
+    import torch
+    from threadpoolctl import ThreadpoolController
+
+    from grevy.engine import thread_count
+
+    count = thread_count()
+    torch.set_num_threads(count)
+    for each in ThreadpoolController().lib_controllers:
+        if each.user_api == "blas" and each.num_threads > count:
+            each.set_num_threads(count)

@@ -10,10 +10,9 @@ side by side; windows are gathered from what they give, and the others applied t
 from grevy.engine.encoding.encoder import Encoded, Encoder, encode, pack
 from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
 from grevy.engine.encoding.models import is_convolutional, receptive_field
-from grevy.engine.encoding.sequence import EMBED_CHUNK, embed
+from grevy.engine.encoding.sequence import embed
 
 __all__ = [
-    "EMBED_CHUNK",
     "Encoded",
     "Encoder",
     "Layout",

@@ -1,6 +1,8 @@
 """After training: the embedding of every time step, a chunk at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +16,12 @@ from grevy.engine.encoding.models import (
     receptive_field,
 )
 from grevy.engine.forking import will_compute
+from grevy.engine.layers.compilation import compile_network
+from grevy.engine.layers.network import Network, lay_out_sequence, reach
 
-# Positions embedded at once by `embed`: bounded memory, and long enough to cost nothing.
-EMBED_CHUNK = 1 << 14
+# Steps embedded at once: bounded memory, and long enough to cost nothing. What compiled loops write
+# of the first stays in a core's cache.
+COMPILED_CHUNK, TORCH_CHUNK = 1 << 12, 1 << 14
 
 
 @torch.no_grad()
@@ -25,9 +30,12 @@ def embed(
     neural: Array,
     segments: IntArray,
     device: str | torch.device,
-    chunk: int = EMBED_CHUNK,
+    chunk: int | None = None,
 ) -> Array:
     """Embed every time step, edges of segments padded with their first or last step.
+
+    Compiled loops do it where they can. Where they run all layers, a step's embedding follows from
+    its window to the last bit, whatever the chunk.
 
     Parameters
     ----------
@@ -38,32 +46,44 @@ def embed(
     segments : ndarray of shape (S, 2), int64
         Disjoint runs; steps outside all of them get NaN.
     device : str or torch.device
-    chunk : int
-        Steps embedded at once.
+    chunk : int, optional
+        Steps embedded at once, about; a few thousand if not given.
 
     Returns
     -------
     ndarray of shape (T, D), float32
     """
     will_compute()
-    left, right = receptive_field(model)
-    size = segments[:, 1] - segments[:, 0]
-    widened = size.sum() + (left + right - 1) * len(segments)
-    if not is_convolutional(model):
-        widened = size.sum() * (left + right)
-    per_chunk = max(1, int(chunk * size.sum() / widened))
+    width = sum(receptive_field(model))
+    network = _compiled(model, width)
+    size = int(np.diff(segments).sum())
+    widened = size + (width - 1) * len(segments)
+    if network is None and not is_convolutional(model):
+        widened = size * width
+    chunk = chunk or (TORCH_CHUNK if network is None else COMPILED_CHUNK)
+    n_chunks = -(-size // max(1, chunk * size // widened))
+    per_chunk = -(-size // n_chunks)
     training = model.training
     model.eval()
     embedding = np.empty((0, 0), np.float32)
     try:
+        embed_pieces = _way(model, network, neural, device, _chunks(segments, per_chunk))
         for pieces, bounds in _chunks(segments, per_chunk):
-            values = _embed_pieces(model, neural, pieces, bounds, (left, right), device)
+            values = embed_pieces(pieces, bounds)
             if not embedding.size:
                 embedding = np.full((len(neural), values.shape[1]), np.nan, np.float32)
-            embedding[steps_inside(pieces)] = values
+            embedding[_steps(pieces)] = values
     finally:
         model.train(training)
     return embedding
+
+
+def _compiled(model: nn.Module, width: int) -> Network | None:
+    """Compile a model for this embedding alone, so that nothing of it is kept."""
+    network = compile_network(model)
+    if network is None or network.library is None or reach(network.layers) != width - 1:
+        return None
+    return network
 
 
 def _chunks(segments: IntArray, chunk: int) -> Iterator[tuple[IntArray, IntArray]]:
@@ -84,33 +104,90 @@ def _chunks(segments: IntArray, chunk: int) -> Iterator[tuple[IntArray, IntArray
         yield pieces, bounds
 
 
-def _embed_pieces(
+def _steps(runs: IntArray) -> Any:
+    """Return an index of the steps of runs; a slice, which is faster than a list, for one run."""
+    return slice(*runs[0].tolist()) if len(runs) == 1 else steps_inside(runs)
+
+
+def _way(
+    model: nn.Module,
+    network: Network | None,
+    neural: Array,
+    device: str | torch.device,
+    chunks: Iterator[tuple[IntArray, IntArray]],
+) -> Callable[[IntArray, IntArray], Array]:
+    """Return what embeds the steps of pieces, given their bounds; its result may be overwritten."""
+    offset = receptive_field(model)
+    if network is None and not is_convolutional(model):
+        return partial(_embed_windows, model, neural, offset, device)
+    if network is None:
+
+        def apply(rows: Any) -> Array:
+            return apply_sequence(model, _load(neural, rows, device)).cpu().numpy()
+
+        return partial(_embed_sequence, apply, offset)
+    around = sum(offset) - 1
+    room = max(int(np.diff(pieces).sum()) + around * len(pieces) for pieces, _ in chunks)
+    return partial(_embed_sequence, _over_buffers(network, neural, room), offset)
+
+
+def _over_buffers(network: Network, neural: Array, room: int) -> Callable[[Any], Array]:
+    """Return what applies a network to rows of a recording, at most `room` of them."""
+    # What shorter sequences leave at the end is computed too, and nobody looks at it. A single row
+    # of output would lie in memory like a row of many columns, and be added up in another order.
+    shape = (max(room, reach(network.layers) + 2), neural.shape[1])
+    sequence = torch.zeros(shape, dtype=torch.float32, device="cpu")
+    output, forward = lay_out_sequence(network, sequence)
+    into, values = sequence.numpy(), output.numpy()
+
+    def apply(rows: Any) -> Array:
+        given = neural[rows]
+        into[: len(given)] = given
+        for operation in forward:
+            operation()
+        return values
+
+    return apply
+
+
+def _embed_sequence(
+    apply: Callable[[Any], Array], offset: tuple[int, int], pieces: IntArray, bounds: IntArray
+) -> Array:
+    """Embed pieces in one pass: all end to end, each widened by its surroundings.
+
+    The outputs whose window straddles two pieces are left out.
+    """
+    left, right = offset
+    around = pieces + np.array([-left, right - 1])
+    wide = around[:, 1] - around[:, 0]
+    if (around == np.clip(around, bounds[:, :1], bounds[:, 1:])).all():
+        rows = _steps(around)
+    else:
+        low, high = (np.repeat(bound, wide) for bound in bounds.T)
+        rows = np.clip(steps_inside(around), low, high - 1)
+    start = np.cumsum(wide) - wide
+    kept = np.stack([start, start + pieces[:, 1] - pieces[:, 0]], axis=1)
+    values: Array = apply(rows)[_steps(kept)]
+    return values
+
+
+def _embed_windows(
     model: nn.Module,
     neural: Array,
-    pieces: IntArray,
-    bounds: IntArray,
     offset: tuple[int, int],
     device: str | torch.device,
+    pieces: IntArray,
+    bounds: IntArray,
 ) -> Array:
-    """Embed the steps of `pieces`, padding where a window leaves its segment."""
+    """Embed pieces window by window."""
     left, right = offset
-    size = pieces[:, 1] - pieces[:, 0]
-    if is_convolutional(model):
-        # All pieces end to end, each widened by its surroundings, in one pass; the outputs whose
-        # window straddles two pieces are left out.
-        wide = size + left + right - 1
-        rows = steps_inside(pieces + np.array([-left, right - 1]))
-        low, high = (np.repeat(bound, wide) for bound in bounds.T)
-        sequence = _load(neural, np.clip(rows, low, high - 1), device)
-        start = np.cumsum(wide) - wide
-        kept = steps_inside(np.stack([start, start + size], axis=1))
-        return apply_sequence(model, sequence).cpu().numpy()[kept]
     steps = steps_inside(pieces)
-    low, high = (np.repeat(bound, size)[:, None] for bound in bounds.T)
+    low, high = (np.repeat(bound, np.diff(pieces)[:, 0])[:, None] for bound in bounds.T)
     rows = np.clip(steps[:, None] + np.arange(-left, right), low, high - 1)
     windows = _load(neural, rows.reshape(-1), device).view(len(steps), left + right, -1)
     return apply_windows(model, windows.transpose(1, 2)).cpu().numpy()
 
 
-def _load(neural: Array, rows: IntArray, device: str | torch.device) -> Tensor:
-    return torch.from_numpy(np.asarray(neural[rows], np.float32)).to(device)
+def _load(neural: Array, rows: Any, device: str | torch.device) -> Tensor:
+    # A copy: the recording may be read-only, and layers may write into what they are given.
+    return torch.tensor(np.asarray(neural[rows], np.float32), device=device)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grevy.engine.kernels.sources import fingerprint
 from grevy.engine.kernels.structures import differences
+from grevy.engine.threads import thread_count
 
 # Functions that return a number; the others return nothing.
 _NUMBERS = (
@@ -46,8 +47,8 @@ def instructions() -> str | None:
 
 
 def threads_for(work: int) -> int:
-    """Return how many of torch's threads are worth waking for so many multiplications."""
-    return max(1, min(torch.get_num_threads(), work // _GRAIN))
+    """Return how many threads are worth waking for so many multiplications."""
+    return max(1, min(thread_count(), work // _GRAIN))
 
 
 @cache

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from grevy.data import Array, FloatArray, IntArray
 from grevy.engine.kernels.structures import Queries, Tree
+from grevy.engine.threads import thread_count
 
 # Points for which a leaf has room, about; they are scanned together.
 LEAF = 32
@@ -97,7 +97,7 @@ def nearest_samples(points: Points, queries: FloatArray, draws: FloatArray) -> I
         None if array is None else array.ctypes.data
         for array in (queries, draws, points.samples, points.starts, found)
     ]
-    asked = Queries(len(queries), torch.get_num_threads(), *places)
+    asked = Queries(len(queries), thread_count(), *places)
     if points.library.tree_nearest(ctypes.byref(points.tree), ctypes.byref(asked)):
         raise MemoryError("no memory to look for the nearest labels.")
     return found

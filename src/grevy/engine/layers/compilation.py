@@ -24,11 +24,13 @@ def compile_network(model: Any, dtype: torch.dtype | None = None) -> Network | N
     Returns
     -------
     Network or None
-        None if the model has a layer, or a `forward`, that is unknown here.
+        None if the model has a layer, or a `forward`, that is unknown here, or hooks.
     """
     from cebra.models.model import _OffsetModel
 
     if type(model).forward is not _OffsetModel.forward:
+        return None
+    if any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()):
         return None
     modules: Any = model.net
     flattens = any(isinstance(module, nn.Flatten) for module in modules)

@@ -201,6 +201,30 @@ def apply_network(
     return plan.output.to(network.parameters[0].dtype), pull_back
 
 
+def lay_out_sequence(network: Network, rows: Tensor) -> tuple[Tensor, tuple[Operation, ...]]:
+    """Lay out the way forward alone, over a sequence and in buffers of its own.
+
+    Parameters
+    ----------
+    network : Network
+        It keeps nothing of this.
+    rows : Tensor of shape (K, N)
+        Buffer of the sequence, of the network's dtype.
+
+    Returns
+    -------
+    output : Tensor of shape (K - W + 1, D)
+        Buffer of the output at every window of W steps.
+    forward : tuple of callable
+        Fill `output`, in order.
+    """
+    layers = network.layers
+    if network.library is not None:
+        layers = fuse(layers, network.library)
+    output, forward, _ = chain(layers, rows, 1, Need.NONE, Arena(rows), {})
+    return output, join_calls(forward)
+
+
 def reach(layers: Sequence[Layer]) -> int:
     """Count the steps by which layers shorten a sequence."""
     return sum(each.taps - 1 for each in convolutions(layers))
