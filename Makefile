@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-all lint bench clean
+.PHONY: run test test-all lint sanitize bench clean
 
 run: .venv/installed
 	$(BIN)/grevy run --dataset continuous-label-poisson --offline --model-architecture offset1-model-mse \
@@ -23,6 +23,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The compiled loops under the sanitizers of a C compiler, which is all that this needs.
+sanitize:
+	tests/engine/kernels/sanitize
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/run.py

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import cebra.models
 import numpy as np
@@ -44,9 +45,21 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=CAPABILITIES)
+@cache
+def loaded(folder, capability):
+    """The loops for a processor that lie in another folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("grevy.engine.kernels.library.__file__", str(folder / "library.py"))
+        return kernels.load.__wrapped__(capability)
+
+
+@pytest.fixture(params=[(by, for_) for by in ("installed", "clang") for for_ in CAPABILITIES])
 def library(request):
-    found = kernels.load(request.param)
+    """Loops as they are installed, and as clang builds them."""
+    by, capability = request.param
+    if by == "clang":
+        return loaded(request.getfixturevalue("of_clang"), capability)
+    found = kernels.load(capability)
     if found is None:
         pytest.skip("no C compiler when Grevy was installed")
     return found

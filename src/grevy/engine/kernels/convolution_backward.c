@@ -150,7 +150,7 @@ static void sum_inputs(const Convolution *c, integer shares, integer input, inte
             for (integer t = 0; t < c->taps; t++)
                 sum_shares(c, shares, panel + (t * c->n_in + i) * WIDTH,
                            c->weight_grad + (first * c->n_in + i) * c->taps + t, depth, n);
-        if (c->bias_grad && input == 0)
+        if (c->bias_grad && end == c->n_in) /* in one piece, though several may have no input */
             sum_shares(c, shares, share_of(c, 0) + panels(c->n_out) * depth * WIDTH + first,
                        c->bias_grad + first, 1, n);
     }

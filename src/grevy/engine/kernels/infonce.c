@@ -61,7 +61,10 @@ static Work work_of(const InfoNCE *l, integer piece, integer seat)
 /* Numbers that `scratch` has to hold. */
 integer infonce_scratch(const InfoNCE *l)
 {
-    return work_of(l, 0, l->threads).weights - l->scratch;
+    integer wide = padded(l->columns), pushes = depth_of(l) * wide;
+    return (1 + pieces_of(l->rows, 64)) * pushes + wide + padded(l->depth)
+           + 2 * MOST_PIECES * (integer)(sizeof(Sums) / sizeof(float))
+           + l->threads * (ROWS * wide + 2 * block_of(l));
 }
 
 /* Lay out the negatives as columns y_j; distances do not see their mean, rounding does. */
