@@ -4,6 +4,7 @@ linear      neurons without memory that follow a slow latent on a straight line,
             step; the label is half that latent and half something as slow that no neuron knows. A
             window averages the noise away, for components as well as for an encoder: no encoder can
             do better, and one that learns the unknown half by heart does worse.
+linear_time the same, with encoders trained on time alone: there is no label to learn by heart.
 curved      place cells in an open field, with narrow fields and few spikes; the label is the
             place, of two dimensions. As many components of the window as the embedding has
             dimensions cannot flatten so curved a sheet: the embedding should be better.
