@@ -158,13 +158,39 @@ def test_a_face_hands_on_names_and_no_modules(wing):
     assert defined == ["Expr", "Assign"]  # what the wing is, and `__all__`
 
 
+def printed(program):
+    """What a program prints in a process of its own, in words."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
 def test_the_light_wings_are_light():
     light = "import sys, grevy.data, grevy.evaluation, grevy.archive, grevy.config"
-    print_loaded = f"{light}; print(*sorted(set(sys.modules) & {HEAVY!r}))"
-    found = subprocess.run(
-        [sys.executable, "-c", print_loaded], capture_output=True, text=True, check=True
+    assert printed(f"{light}; print(*sorted(set(sys.modules) & {HEAVY!r}))") == []
+
+
+def test_the_estimator_brings_along_nothing_but_cebra():
+    program = (
+        "import sys, torch, cebra\n"
+        "before = set(sys.modules)\n"
+        "import grevy\n"
+        "grevy.CEBRA\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*new - set(sys.stdlib_module_names))"
     )
-    assert found.stdout.split() == []
+    assert printed(program) == ["grevy"]
+
+
+def test_made_data_are_loaded_without_cebra():
+    heavy = HEAVY - {"torch"}  # it makes the data
+    program = (
+        "import sys, grevy\n"
+        "grevy.load('continuous-label-poisson', offline=True)\n"
+        f"print(*set(sys.modules) & {heavy!r})"
+    )
+    assert printed(program) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)

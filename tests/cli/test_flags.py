@@ -159,3 +159,19 @@ def test_the_shell_is_told_how(tmp_path):
     done = call("--show-completion", "bash", code=code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "complete " in done.stdout
+
+
+def test_a_run_loads_no_more_than_it_uses(tmp_path):
+    arguments = ["--dataset", "continuous-label-poisson", "--offline", "--max-iterations", "2"]
+    code = (
+        "import gc, sys\nfrom grevy.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    assert gc.isenabled()\n"
+        "    print(gc.get_freeze_count() > 100_000)\n"
+        "    unused = {'cebra.datasets', 'torch._dynamo', 'sympy', 'umap', 'numba', 'IPython'}\n"
+        "    print(*unused & set(sys.modules))\n"
+    )
+    few = ["--folds", "0", "--nulls", "0", "--quiet"]
+    done = call("run", *arguments, *few, code=code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True"]

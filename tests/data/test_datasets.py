@@ -614,6 +614,13 @@ def test_import_by_dotted_name(tmp_path, monkeypatch):
             datasets.import_module(name)
 
 
+def test_what_is_made_here_is_what_cebra_publishes():
+    from grevy.data.datasets.loading import _SYNTHETIC
+
+    registered = cebra.datasets.get_options()
+    assert set(_SYNTHETIC) == {name for name in registered if name.startswith("continuous-")}
+
+
 def test_published_tables_name_every_file_of_cebra():
     from grevy.data.datasets.cache import published_files
 

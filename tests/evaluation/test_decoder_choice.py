@@ -232,6 +232,32 @@ def test_equal_distances_do_not_prefer_the_beginning():
     assert abs(decoding.decoded[silent].mean()) < 0.5
 
 
+@pytest.mark.parametrize("n_columns", [1, 2, 3])
+@pytest.mark.parametrize("equal", ["none", "few", "many"])
+def test_a_tree_finds_what_a_comparison_with_all_finds(n_columns, equal, rng, monkeypatch):
+    inputs = rng.normal(size=(T, n_columns))
+    if equal == "few":
+        inputs[1::40] = inputs[::40]
+    elif equal == "many":
+        inputs = np.round(inputs)
+
+    def nearest():
+        made = np.random.default_rng(1)
+        neighbours = knn.prepare_neighbours(inputs, laid_out(), "euclidean", made)
+        return [each.nearest for each in (*neighbours.compared, neighbours.test)]
+
+    by_tree = nearest()
+    monkeypatch.setattr(knn, "MAX_TREE_COLUMNS", 0)
+    for found, expected in zip(by_tree, nearest(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_tree_is_asked_where_nothing_is_equally_near(embedding, rng, monkeypatch):
+    neighbours = knn.prepare_neighbours(embedding[:, :2], laid_out(), "euclidean", rng)
+    monkeypatch.setattr("sklearn.neighbors.NearestNeighbors.fit", None)
+    assert neighbours.test.nearest.shape == (len(SPLIT.test), neighbours.counts[0])
+
+
 def test_a_long_training_is_thinned_to_references(embedding, rng, monkeypatch):
     monkeypatch.setattr(knn, "MAX_REFERENCES", 60)
     neighbours = knn.prepare_neighbours(embedding, laid_out(), "euclidean", rng)

@@ -1,8 +1,11 @@
 """Where data sets lie on this computer, and how one that is missing gets there."""
 
 import os
+import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from grevy.data.datasets.downloads import Published, download
 from grevy.errors import GrevyError
@@ -25,17 +28,19 @@ class Cache:
 
     Attributes
     ----------
-    published : dict
-        Path below a cache folder -> where the file is published.
     offline : bool
         Never use the network.
     timeout : float
         The longest silence of a server that is allowed, in seconds.
     """
 
-    published: dict[str, Published]
     offline: bool
     timeout: float
+
+    @cached_property
+    def published(self) -> dict[str, Published]:
+        """Path below a cache folder -> where the file is published."""
+        return published_files()
 
     def find(self, relative: str) -> Path | None:
         """Return the file if it lies in one of the cache folders."""
@@ -73,14 +78,33 @@ class Cache:
         return target
 
 
+def cebras_datasets() -> Any:
+    """Import `cebra.datasets` so that its own idea of the data folder agrees with ours.
+
+    It reads CEBRA_DATADIR once, when it is imported, and knows neither of the other two places.
+    """
+    if "cebra.datasets" not in sys.modules:
+        before = os.environ.get("CEBRA_DATADIR")
+        os.environ["CEBRA_DATADIR"] = str(cache_directories()[0])
+        try:
+            import cebra.datasets
+        finally:
+            if before is None:
+                del os.environ["CEBRA_DATADIR"]
+            else:
+                os.environ["CEBRA_DATADIR"] = before
+    import cebra.datasets
+
+    return cebra.datasets
+
+
 def published_files() -> dict[str, Published]:
     """Return what `cebra` publishes: path below a cache folder -> address and checksums."""
-    from cebra.datasets import hippocampus, monkey_reaching, synthetic_data
-
+    cebras = cebras_datasets()
     tables = (
-        ("synthetic", ".jl", synthetic_data.synthetic_data_urls),
-        ("rat_hippocampus", ".jl", hippocampus.rat_dataset_urls),
-        ("monkey_reaching_preload_smth_40", "", monkey_reaching.monkey_reaching_urls),
+        ("synthetic", ".jl", cebras.synthetic_data.synthetic_data_urls),
+        ("rat_hippocampus", ".jl", cebras.hippocampus.rat_dataset_urls),
+        ("monkey_reaching_preload_smth_40", "", cebras.monkey_reaching.monkey_reaching_urls),
     )
     return {
         f"{folder}/{name}{suffix}": Published(
