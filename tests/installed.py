@@ -1,4 +1,4 @@
-"""Trains a little with Grevy as it is installed; prints where it lies and which loops are in use."""
+"""Trains a little with Grevy as it is installed; prints where it lies and which loops it uses."""
 
 from pathlib import Path
 

@@ -25,9 +25,13 @@ pytestmark = [
 def ran(command, folder, **environment):
     """Run a command in a folder, without this process's paths of Python."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = list(map(str, command))
     done = subprocess.run(
-        command, cwd=folder, env={**kept, **environment}, capture_output=True, text=True, check=False
+        list(map(str, command)),
+        cwd=folder,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
