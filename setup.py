@@ -1,7 +1,9 @@
 """Builds the compiled loops of `grevy.engine.kernels`; the rest stands in pyproject.toml."""
 
+import os
 import platform
 import runpy
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -11,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 FOLDER = Path("src/grevy/engine/kernels")
 SOURCES = runpy.run_path(str(FOLDER / "sources.py"))["fingerprint"](FOLDER)
 # Nobody looks at errno or traps; products and sums are only joined where the sources say so.
-FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0"]
 # For each name in `kernels.load`, the floats in a vector and the instructions that have them.
 BUILDS = {
     "x86_64": {
@@ -24,6 +26,7 @@ BUILDS = {
     },
     "aarch64": {"_neon": (4, "")},
 }
+OTHERWISE = {"_plain": (4, "")}
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(
     platform.machine().lower(), platform.machine().lower()
 )
@@ -37,6 +40,7 @@ def extension(name: str, lanes: int, instructions: str) -> Extension:
         depends=[*sorted(map(str, FOLDER.glob("*.h"))), str(FOLDER / "structures.py")],
         define_macros=[("LANES", str(lanes)), ("SOURCES", f"{SOURCES}LL")],
         extra_compile_args=[*FLAGS, *instructions.split()],
+        extra_link_args=["-Wl,--strip-all"] if sys.platform == "linux" else [],
         libraries=["m", "pthread"],
         optional=True,  # without a compiler, torch does the work
     )
@@ -57,14 +61,22 @@ class BuildLoops(build_ext):
 class BuildWheel(bdist_wheel):
     """Tags the wheel as one for every Python 3 on a platform."""
 
+    def finalize_options(self) -> None:
+        """Say that the wheel is of one platform, also where no loops are built."""
+        super().finalize_options()
+        self.root_is_pure = False
+
     def get_tag(self) -> tuple[str, str, str]:
         """Return the tags of Python, of its ABI and of the platform."""
         return "py3", "none", super().get_tag()[2]
 
 
+# Pythons for macOS would have everything built for two processors at once.
+if sys.platform == "darwin":
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
+# The compiler of Windows has no vectors; torch computes there.
+BUILT = {} if sys.platform == "win32" else BUILDS.get(MACHINE, OTHERWISE)
 setup(
-    ext_modules=[
-        extension(name, *build) for name, build in BUILDS.get(MACHINE, {"_plain": (4, "")}).items()
-    ],
+    ext_modules=[extension(name, *build) for name, build in BUILT.items()],
     cmdclass={"build_ext": BuildLoops, "bdist_wheel": BuildWheel},
 )

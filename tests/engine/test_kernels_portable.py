@@ -125,12 +125,3 @@ def test_each_kernel_is_looked_at(expected):
     assert len(set(found.values())) == len(found)
     kinds = {name.split("_")[0] for name in found}
     assert kinds == {"convolution", "infonce", "adam", "rows", "lengths", "windows", "neighbours"}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
-def test_sanitizers_find_nothing():
-    """`make sanitize`: no access beside memory, nothing undefined, no race."""
-    done = subprocess.run([DRIVER / "sanitize"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("clean") >= 2

@@ -162,10 +162,13 @@ def _parts(batch: Batches) -> list[IntArray]:
 
 
 def inverse_temperature(criterion: Any, like: Tensor) -> Tensor:
-    """Return 1 / tau of a `cebra` criterion, with a gradient where it is learnt."""
-    if hasattr(criterion, "_prepare_inverse_temperature"):
-        scale: Tensor = criterion._prepare_inverse_temperature()
-        return scale
+    """Return 1 / tau of a `cebra` criterion, with a gradient where it is learnt.
+
+    The exponential is taken in double precision, and so rounds to the same float on all processors.
+    """
+    if hasattr(criterion, "log_inverse_temperature"):
+        scale = torch.exp(criterion.log_inverse_temperature.double())
+        return torch.clamp(scale, max=criterion.max_inverse_temperature).to(like.dtype)
     return torch.tensor(1.0 / criterion.temperature, dtype=like.dtype, device=like.device)
 
 

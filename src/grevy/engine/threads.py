@@ -20,8 +20,9 @@ def thread_count() -> int:
     return min(torch.get_num_threads(), available())
 
 
+@cache
 def available() -> int:
-    """Return how many threads can really run at once in this process.
+    """Return how many threads can really run at once in this process, found once.
 
     Returns
     -------
@@ -30,7 +31,7 @@ def available() -> int:
         process may run on, the quota of its control groups (rounded up) and
         ``SLURM_CPUS_PER_TASK``. At least 1.
     """
-    return granted(os.environ, _processors(), _quota_of_this_process())
+    return granted(os.environ, _processors(), cgroup_quota(_MEMBERSHIP, _CGROUPS))
 
 
 def granted(environment: Mapping[str, str], processors: int, quota: int | None) -> int:
@@ -59,11 +60,6 @@ def _processors() -> int:
     if hasattr(os, "process_cpu_count"):  # since Python 3.13; -X cpu_count and PYTHON_CPU_COUNT
         counts.append(os.process_cpu_count() or 1)
     return min(counts)
-
-
-@cache
-def _quota_of_this_process() -> int | None:
-    return cgroup_quota(_MEMBERSHIP, _CGROUPS)
 
 
 def cgroup_quota(membership: Path, root: Path) -> int | None:
