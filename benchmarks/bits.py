@@ -73,7 +73,8 @@ def in_process(threads: int, capability: str) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     if capability != "default":
         environment["ATEN_CPU_CAPABILITY"] = capability
-    if capability == "avx2":  # numpy's instructions as well
+    if capability == "avx2":  # those of torch's convolutions and of numpy as well
+        environment["ONEDNN_MAX_CPU_ISA"] = "AVX2"
         environment["NPY_DISABLE_CPU_FEATURES"] = "AVX512F AVX512CD AVX512_SKX AVX512_CLX"
     command = [sys.executable, "-W", "ignore", __file__, "--measure"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
