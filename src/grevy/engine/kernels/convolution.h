@@ -65,10 +65,10 @@ INLINE integer apart(const Convolution *c)
     return c->batch > 1 ? c->batch : c->rows;
 }
 
-/* The least of them in a piece of the work: of 256 rows or more. */
+/* The least of them in a piece of the work: of 128 rows or more. */
 INLINE integer least(const Convolution *c)
 {
-    return 256 * apart(c) / c->rows > ROWS ? 256 * apart(c) / c->rows : ROWS;
+    return 128 * apart(c) / c->rows > ROWS ? 128 * apart(c) / c->rows : ROWS;
 }
 
 /* A piece of the rows of the output, some at a time. Where there are windows, a few of them from

@@ -244,5 +244,5 @@ void convolution_backward(const Convolution *c)
     pack(c);
     in_pieces(c->threads, apart(c), ROWS, least(c), share_piece, c);
     /* Only now the gradient of the input, for it may take the place of the input. */
-    in_pieces(c->threads, wide, ROWS, 256, last_piece, c);
+    in_pieces(c->threads, wide, ROWS, 128, last_piece, c);
 }

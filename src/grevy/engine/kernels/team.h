@@ -20,11 +20,14 @@ typedef void (*Act)(const void *argument, Piece piece);
 void in_pieces(integer threads, integer length, integer step, integer least, Act act,
                const void *argument);
 
-/* Into how many pieces to cut a length: none much below `least`, and as many on any machine. */
+/* Into how many pieces to cut a length, the same number on any machine: none below `least`, and a
+ * power of two, which most numbers of threads share evenly. */
 static inline integer pieces_of(integer length, integer least)
 {
-    const integer most = 16, whole = least < 1 ? length : length / least;
-    return whole < 1 ? 1 : whole < most ? whole : most;
+    integer pieces = 1;
+    while (pieces < 16 && 2 * pieces * least <= length)
+        pieces *= 2;
+    return pieces;
 }
 
 #endif
