@@ -103,7 +103,7 @@ static integer next_job(integer done, integer *looks)
         relax();
         if (look % 64 == 0) {
             integer now = microseconds();
-            *looks = now - last > 200 ? LOOKS : *looks;
+            *looks = now - last > 1000 ? LOOKS : *looks;
             last = now;
         }
     }
