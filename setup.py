@@ -68,7 +68,7 @@ class BuildWheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         """Return the tags of Python, of its ABI and of the platform."""
-        return "py3", "none", super().get_tag()[2]
+        return "py3", "none", super().get_tag()[2].replace("universal2", platform.machine())
 
 
 # Pythons for macOS would have everything built for two processors at once.

@@ -43,7 +43,7 @@ def once(shared, name, make):
     with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             (folder / "done").write_text(str(make(folder)))
     return Path((folder / "done").read_text())
 

@@ -18,6 +18,7 @@ import grevy
 from grevy.engine import kernels
 from grevy.engine import loss as infonce
 from grevy.engine.adam import Adam
+from grevy.engine.kernels import library as loops
 from grevy.engine.kernels import structures
 from grevy.engine.kernels.library import warn_if_absent
 from grevy.engine.layers.base import Arena, Need
@@ -161,6 +162,18 @@ def test_rows_are_read_in_place(library, batch, n_in):
     assert reading(Fused(Convolution(weight, None, 3), True, 1, library), source, index) is None
     if n_in > 1:
         assert reading(layer, source.T.contiguous().T, index) is None
+    else:  # which torch calls contiguous at any distance of its columns
+        results = []
+        for lying in (source, source.as_strided((90, 1), (1, 90))):
+            gradients = {}
+            out, (forward,), back = reading(layer, lying, index).plan(
+                lying, batch, Need.NONE, Arena(source), gradients
+            )
+            forward()
+            (backward,) = back(torch.ones_like(out))[1]
+            backward()
+            results.append(gradients[weight])
+        assert torch.equal(*results)
 
 
 def test_frozen_parameters_get_no_gradient(library):
@@ -546,3 +559,57 @@ def test_structures_that_differ_are_found(library, monkeypatch):
 
     monkeypatch.setattr(structures, "Rows", Rows)
     assert structures.differences(library) == ["Rows"]
+
+
+def test_structures_of_other_kinds_are_found(library, monkeypatch):
+    class Adam(ctypes.Structure):
+        _fields_ = tuple((name, ctypes.c_int64) for name, _ in structures.Adam._fields_)
+
+    monkeypatch.setattr(structures, "Adam", Adam)
+    Adam.__name__ = "Adam"
+    assert structures.differences(library) == ["Adam"]
+
+
+@built
+def test_threads_keep_or_drop_what_is_tiny_as_their_caller_does(work_on):
+    """A processor's mode belongs to a thread, and may change after its helpers were started."""
+
+    def product(threads):
+        work_on(threads)
+        generator = torch.Generator().manual_seed(0)
+        rows = 1e-20 * torch.rand(3000, 8, generator=generator)
+        weight = torch.nn.Parameter(1e-20 * torch.rand(8, 8, 1, generator=generator))
+        layer = Fused(Convolution(weight, None, 1), False, -1, kernels.load())
+        out, (forward,), _ = layer.plan(rows, 1, Need.NONE, Arena(rows), {})
+        forward()
+        return out.clone()
+
+    kept = product(2)
+    assert (kept != 0).any()
+    try:
+        if not torch.set_flush_denormal(True):
+            pytest.skip("this processor has no such mode")
+        dropped = [product(threads) for threads in (1, 2, 8)]
+    finally:
+        torch.set_flush_denormal(False)
+    assert all(torch.equal(dropped[0], each) for each in dropped[1:])
+    assert (dropped[0] == 0).all()
+    assert torch.equal(product(2), kept)
+
+
+def test_rows_fewer_than_taps_are_refused(library):
+    weight = torch.nn.Parameter(torch.randn(2, 3, 3))
+    with pytest.raises(ValueError, match="fewer than 3 taps"):
+        Fused(Convolution(weight, None, 3), False, -1, library).plan(
+            torch.randn(2, 3), 1, Need.NONE, Arena(torch.zeros(1)), {}
+        )
+
+
+def test_the_best_of_what_was_built_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(loops, "__file__", str(tmp_path / "library.py"))
+    assert loops._built("AVX512") is None
+    for name in ("_plain", "_avx2", "_avx512"):  # of which the newest is better and better
+        (tmp_path / f"{name}.so").touch()
+        assert loops._built("AVX512") == tmp_path / f"{name}.so"
+    assert loops._built("AVX2") == tmp_path / "_avx2.so"
+    assert loops._built("DEFAULT") == tmp_path / "_plain.so"

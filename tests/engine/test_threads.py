@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grevy.engine import threads
-from grevy.engine.threads import available, cgroup_quota, granted, thread_count
+from grevy.engine.threads import cgroup_quota, granted, thread_count
 
 
 @pytest.fixture
@@ -158,6 +158,9 @@ def test_torchs_number_is_the_most(monkeypatch):
         assert thread_count() == expected
 
 
+LIMITS = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
 def test_affinity_is_seen():
     """In a process of its own, bound to one processor."""
@@ -172,6 +175,19 @@ def test_affinity_is_seen():
     assert found.stdout.split() == ["1"]
 
 
-def test_this_process_has_some():
-    assert 1 <= thread_count() <= torch.get_num_threads()
-    assert available() >= 1
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes are bound by Linux")
+def test_a_forked_process_looks_for_itself():
+    code = """
+import os
+from grevy.engine.threads import available
+before = available()
+if not os.fork():
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    os._exit(available())
+print(before == len(os.sched_getaffinity(0)), os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in LIMITS}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[1] == "1"

@@ -20,9 +20,8 @@ def thread_count() -> int:
     return min(torch.get_num_threads(), available())
 
 
-@cache
 def available() -> int:
-    """Return how many threads can really run at once in this process, found once.
+    """Return how many threads can really run at once in this process; found once in each.
 
     Returns
     -------
@@ -31,6 +30,11 @@ def available() -> int:
         process may run on, the quota of its control groups (rounded up) and
         ``SLURM_CPUS_PER_TASK``. At least 1.
     """
+    return _found_in(os.getpid())
+
+
+@cache
+def _found_in(_process: int) -> int:
     return granted(os.environ, _processors(), cgroup_quota(_MEMBERSHIP, _CGROUPS))
 
 

@@ -52,11 +52,18 @@ def embed(
     Returns
     -------
     ndarray of shape (T, D), float32
+
+    Raises
+    ------
+    ValueError
+        If segments hold no step.
     """
     will_compute()
     width = sum(receptive_field(model))
     network = _compiled(model, width)
     size = int(np.diff(segments).sum())
+    if not size:
+        raise ValueError("`segments` hold no step: give at least one")
     widened = size + (width - 1) * len(segments)
     if network is None and not is_convolutional(model):
         widened = size * width

@@ -14,7 +14,6 @@ typedef struct {
     double pair, expected, logs, largest;
 } Sums;
 
-#define MOST_PIECES 16
 #define HELD (ROWS * LANES / STRIPE) /* rows whose stripes fit into the registers */
 
 /* What all share, what each piece of the rows leaves, and room for the thread that is at it. */
@@ -64,7 +63,7 @@ integer infonce_scratch(const InfoNCE *l)
     integer wide = padded(l->columns), pushes = depth_of(l) * wide;
     return (1 + pieces_of(l->rows, 64)) * pushes + wide + padded(l->depth)
            + 2 * MOST_PIECES * (integer)(sizeof(Sums) / sizeof(float))
-           + l->threads * (ROWS * wide + 2 * block_of(l));
+           + seats_of(l->threads, pieces_of(l->rows, 64)) * (ROWS * wide + 2 * block_of(l));
 }
 
 /* Lay out the negatives as columns y_j; distances do not see their mean, rounding does. */

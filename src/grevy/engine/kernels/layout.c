@@ -4,17 +4,17 @@
 #include "structures.h"
 
 typedef struct {
-    const char *name;
+    const char *name, *kind;
     integer offset, size;
 } Place;
 
 /* A structure's whole size, then its members: `here` is the structure that a list is read for. */
-#define MEMBER_PLACE(type, name) {#name, offsetof(here, name), sizeof(type)},
+#define MEMBER_PLACE(type, name) {#name, #type, offsetof(here, name), sizeof(type)},
 #define TABLE(structure, list)                                                                     \
     static const Place *places_of_##structure(void)                                                \
     {                                                                                              \
         typedef structure here;                                                                    \
-        static const Place places[] = {{#structure, -1, sizeof(here)}, list(MEMBER_PLACE){0}};     \
+        static const Place places[] = {{#structure, "", -1, sizeof(here)}, list(MEMBER_PLACE){0}};     \
         return places;                                                                             \
     }
 EVERY_STRUCTURE(TABLE)

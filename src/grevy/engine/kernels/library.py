@@ -100,7 +100,9 @@ def _unwanted() -> bool:
 
 
 def _built(capability: str) -> Path | None:
-    names = {"AVX512": ["_avx512"], "AVX2": ["_avx2"]}.get(capability, ["_neon", "_plain"])
+    # The best of those that were built: a compiler may have been too old for the newest processors.
+    names = ["_avx512", "_avx2", "_neon", "_plain"]
+    names = names[{"AVX512": 0, "AVX2": 1}.get(capability, 2) :]
     built = [Path(__file__).parent / f"{name}.so" for name in names]
     return next((each for each in built if each.exists()), None)
 

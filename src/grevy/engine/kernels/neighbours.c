@@ -227,8 +227,9 @@ static void search(const void *argument, Piece piece)
 /* Queries are finite numbers; returns 1 if there was no memory for it, else 0. */
 integer tree_nearest(const Tree *t, const Queries *q)
 {
-    Search s = {t, q, malloc(sizeof(double) * q->threads * (t->dims + t->slots)),
-                malloc(sizeof(int32_t) * q->threads * t->points)};
+    integer seats = seats_of(q->threads, pieces_of(q->n, 256));
+    Search s = {t, q, malloc(sizeof(double) * seats * (t->dims + t->slots)),
+                malloc(sizeof(int32_t) * seats * t->points)};
     integer failed = !s.numbers || !s.tied;
     if (!failed)
         in_pieces(q->threads, q->n, 1, 256, search, &s);

@@ -100,7 +100,7 @@ integer windows_cover(const integer *start, integer n, integer width, integer le
     }
     for (integer i = 0; i < n; i++)
         first[i] = place[start[i]];
-    for (integer i = found; i < room; i++)
+    for (integer i = found; found && i < room; i++)
         kept[i] = kept[found - 1];
     return found;
 }

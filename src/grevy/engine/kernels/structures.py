@@ -98,10 +98,17 @@ class Step(ctypes.Structure):
     _fields_ = _fields(_AT, "function argument")
 
 
+# How C writes kinds; all others are pointers.
+_KINDS: dict[Any, str] = {_REAL: "double", _COUNT: "integer", Matrix: "Matrix"}
+
+
 class _Place(ctypes.Structure):
     """Where C has put a member of a structure; see ``layout.c``."""
 
-    _fields_ = (("name", ctypes.c_char_p), *_fields(_COUNT, "offset size"))
+    _fields_ = (
+        *_fields(ctypes.c_char_p, "name kind"),
+        *_fields(_COUNT, "offset size"),
+    )
 
 
 def differences(library: Any) -> list[str]:
@@ -118,25 +125,32 @@ def differences(library: Any) -> list[str]:
     """
     known = (Matrix, Convolution, InfoNCE, Rows, Lengths, Moments, Adam, Tree, Queries, Step)
     library.kernels_layout.restype = ctypes.POINTER(_Place)
-    found = []
-    for number, structure in enumerate(known):
-        places = library.kernels_layout(ctypes.c_int64(number))
-        here = [(structure.__name__, -1, ctypes.sizeof(structure))]
-        for name, *_ in structure._fields_:
-            member = getattr(structure, name)
-            here.append((name, member.offset, member.size))
-        there: list[tuple[str, int, int]] = []
-        while places and places[len(there)].name is not None:
-            place = places[len(there)]
-            there.append((place.name.decode(), place.offset, place.size))
-        if here != there:
-            found.append(structure.__name__)
-    return found
+    found = [each.__name__ for number, each in enumerate(known) if _differs(library, number, each)]
+    return [*found, *(["one more"] if library.kernels_layout(ctypes.c_int64(len(known))) else [])]
+
+
+def _differs(library: Any, number: int, structure: type[ctypes.Structure]) -> bool:
+    here = [(structure.__name__, "", -1, ctypes.sizeof(structure))]
+    for name, kind, *_ in structure._fields_:
+        member = getattr(structure, name)
+        here.append((name, _KINDS.get(kind, "*"), member.offset, member.size))
+    places = library.kernels_layout(ctypes.c_int64(number))
+    there: list[tuple[str, str, int, int]] = []
+    while places and places[len(there)].name is not None:
+        place = places[len(there)]
+        kind = place.kind.decode()
+        shown = "*" if kind.endswith("*") else kind
+        there.append((place.name.decode(), shown, place.offset, place.size))
+    return here != there
 
 
 def matrix(of: Tensor | None) -> Matrix:
     """Describe a matrix to C; null for none."""
-    return Matrix() if of is None else Matrix(of.data_ptr(), *of.stride())
+    if of is None:
+        return Matrix()
+    row, column = of.stride()
+    # A single column is at any distance from none, which C would take for a transposed matrix.
+    return Matrix(of.data_ptr(), row, column if of.shape[1] > 1 else 1)
 
 
 def address(of: Tensor | None) -> int | None:

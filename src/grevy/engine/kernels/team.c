@@ -7,6 +7,7 @@
  *
  * What a job computes never depends on who does which piece.
  */
+#include <fenv.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,11 +15,10 @@
 
 #include "team.h"
 
-#define SEATS 16 /* as many as there are pieces at most */
-/* Looks before a thread sleeps: about 50 microseconds, and 500 where nobody else wants the processor.
- * Work that follows is met without being woken, which takes longer than many a job. */
+/* Looks before a thread sleeps: about 50 microseconds, and two thousand where nobody else wants the
+ * processor. Work that follows is met without being woken, which takes longer than many a job. */
 #define LOOKS 2000
-#define MANY_LOOKS 20000
+#define MANY_LOOKS 80000
 
 /* A share of the pieces, in a cache line of its own. */
 typedef struct {
@@ -33,11 +33,14 @@ static struct {
     integer helpers;                /* threads started; helper i has seat i + 1 */
     atomic_llong job;               /* odd while there is one */
     atomic_llong inside;            /* helpers that are at it */
-    atomic_int asleep, is_awaited;  /* helpers; whether the caller sleeps until all have left */
-    integer threads, pieces, length, step;
+    atomic_int is_awaited;          /* whether the caller sleeps until all have left */
+    atomic_int asleep[MOST_PIECES]; /* by seat */
+    atomic_llong threads;           /* seats below it have a share */
+    integer pieces, length, step;
+    fenv_t mode; /* how the caller rounds, and whether it keeps what is tiny */
     Act act;
     const void *argument;
-    Share shares[SEATS];
+    Share shares[MOST_PIECES];
 } team = {
     .busy = PTHREAD_MUTEX_INITIALIZER,
     .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -70,8 +73,9 @@ static Piece piece_at(integer number, integer pieces, integer length, integer st
 /* Take pieces, first of one's own share, then of the others', until none is left. */
 static void work(integer seat)
 {
-    for (integer i = 0; i < team.threads; i++) {
-        Share *share = &team.shares[(seat + i) % team.threads];
+    integer threads = atomic_load(&team.threads);
+    for (integer i = 0; i < threads; i++) {
+        Share *share = &team.shares[(seat + i) % threads];
         for (;;) {
             integer number = atomic_fetch_add(&share->next, 1);
             if (number >= share->end)
@@ -89,14 +93,19 @@ static integer microseconds(void)
     return now.tv_sec * (integer)1000000 + now.tv_nsec / 1000;
 }
 
+/* Tell whether job number `job` is going on, is not that number `done`, and has a share for a seat. */
+static int is_for(integer seat, integer job, integer done)
+{
+    return job != done && job % 2 && seat < atomic_load(&team.threads);
+}
+
 /* Wait for a job other than `done`; return its number. `looks` falls when the thread was put aside
  * meanwhile, and rises slowly. */
-static integer next_job(integer done, integer *looks)
+static integer next_job(integer seat, integer done, integer *looks)
 {
-    integer last = microseconds();
+    integer last = microseconds(), job;
     for (integer look = 0; look < *looks; look++) {
-        integer job = atomic_load(&team.job);
-        if (job != done && job % 2) {
+        if (is_for(seat, job = atomic_load(&team.job), done)) {
             *looks += *looks < MANY_LOOKS ? *looks / 256 : 0;
             return job;
         }
@@ -108,11 +117,10 @@ static integer next_job(integer done, integer *looks)
         }
     }
     pthread_mutex_lock(&team.lock);
-    atomic_fetch_add(&team.asleep, 1);
-    integer job;
-    while ((job = atomic_load(&team.job)) == done || job % 2 == 0)
+    atomic_store(&team.asleep[seat], 1);
+    while (!is_for(seat, job = atomic_load(&team.job), done))
         pthread_cond_wait(&team.begun, &team.lock);
-    atomic_fetch_sub(&team.asleep, 1);
+    atomic_store(&team.asleep[seat], 0);
     pthread_mutex_unlock(&team.lock);
     return job;
 }
@@ -121,10 +129,12 @@ static void *help(void *of_seat)
 {
     integer seat = (intptr_t)of_seat, job = 0, looks = MANY_LOOKS;
     for (;;) {
-        job = next_job(job, &looks);
+        job = next_job(seat, job, &looks);
         atomic_fetch_add(&team.inside, 1);
-        if (atomic_load(&team.job) == job && seat < team.threads)
+        if (atomic_load(&team.job) == job) {
+            fesetenv(&team.mode);
             work(seat);
+        }
         if (atomic_fetch_sub(&team.inside, 1) == 1 && atomic_load(&team.is_awaited)) {
             pthread_mutex_lock(&team.lock);
             pthread_cond_signal(&team.left);
@@ -140,7 +150,8 @@ static void start_anew(void)
     team.helpers = 0;
     atomic_store(&team.job, 0);
     atomic_store(&team.inside, 0);
-    atomic_store(&team.asleep, 0);
+    for (integer seat = 0; seat < MOST_PIECES; seat++)
+        atomic_store(&team.asleep[seat], 0);
     atomic_store(&team.is_awaited, 0);
     pthread_mutex_init(&team.busy, 0);
     pthread_mutex_init(&team.lock, 0);
@@ -157,7 +168,11 @@ static void hire(integer wanted)
         return;
     if (!is_told)
         is_told = !pthread_atfork(0, 0, start_anew);
-    sigfillset(&all); /* signals are for the threads of the program */
+    sigfillset(&all); /* signals are for the threads of the program, but for those of a fault */
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (pthread_t thread; team.helpers < wanted; team.helpers++) {
         if (pthread_create(&thread, 0, help, (void *)(intptr_t)(team.helpers + 1)))
@@ -182,11 +197,30 @@ static void wait_for_helpers(void)
     pthread_mutex_unlock(&team.lock);
 }
 
+/* Begin a job whose pieces are shared evenly, and wake who sleeps of those that have a share. */
+static void begin(integer threads)
+{
+    int sleeping = 0;
+    atomic_store(&team.threads, threads);
+    for (integer seat = 0; seat < threads; seat++) {
+        atomic_store(&team.shares[seat].next, team.pieces * seat / threads);
+        team.shares[seat].end = team.pieces * (seat + 1) / threads;
+    }
+    atomic_fetch_add(&team.job, 1);
+    for (integer seat = 1; seat < threads; seat++)
+        sleeping |= atomic_load(&team.asleep[seat]);
+    if (sleeping) {
+        pthread_mutex_lock(&team.lock);
+        pthread_cond_broadcast(&team.begun);
+        pthread_mutex_unlock(&team.lock);
+    }
+}
+
 void in_pieces(integer threads, integer length, integer step, integer least, Act act,
                const void *argument)
 {
     integer pieces = pieces_of(length, least);
-    threads = threads < pieces ? threads : pieces;
+    threads = seats_of(threads, pieces);
     if (threads < 2 || pthread_mutex_trylock(&team.busy)) {
         for (integer number = 0; number < pieces; number++)
             act(argument, piece_at(number, pieces, length, step, 0));
@@ -195,20 +229,11 @@ void in_pieces(integer threads, integer length, integer step, integer least, Act
     hire(threads - 1);
     team.act = act;
     team.argument = argument;
-    team.threads = threads;
     team.pieces = pieces;
     team.length = length;
     team.step = step;
-    for (integer seat = 0; seat < threads; seat++) {
-        atomic_store(&team.shares[seat].next, pieces * seat / threads);
-        team.shares[seat].end = pieces * (seat + 1) / threads;
-    }
-    atomic_fetch_add(&team.job, 1);
-    if (atomic_load(&team.asleep)) {
-        pthread_mutex_lock(&team.lock);
-        pthread_cond_broadcast(&team.begun);
-        pthread_mutex_unlock(&team.lock);
-    }
+    fegetenv(&team.mode);
+    begin(threads);
     work(0);
     atomic_fetch_add(&team.job, 1);
     wait_for_helpers();

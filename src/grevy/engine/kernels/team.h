@@ -6,6 +6,8 @@
 
 typedef int64_t integer;
 
+#define MOST_PIECES 16
+
 /* A stretch [first, end) of what is to be done, number `number` of `of`. Nobody else has the seat
  * meanwhile, which is below the number of threads. */
 typedef struct {
@@ -25,9 +27,15 @@ void in_pieces(integer threads, integer length, integer step, integer least, Act
 static inline integer pieces_of(integer length, integer least)
 {
     integer pieces = 1;
-    while (pieces < 16 && 2 * pieces * least <= length)
+    while (pieces < MOST_PIECES && 2 * pieces * least <= length)
         pieces *= 2;
     return pieces;
+}
+
+/* How many threads are of use: seats are below it. */
+static inline integer seats_of(integer threads, integer pieces)
+{
+    return threads < 1 ? 1 : threads < pieces ? threads : pieces;
 }
 
 #endif

@@ -50,8 +50,8 @@ class Fused:
     ) -> tuple[Tensor, list[Operation], Backward]:
         weight, bias, taps = (getattr(self.convolution, x) for x in ("weight", "bias", "taps"))
         n_out, n_in = weight.shape[:2]
-        self._check(rows, need)
         n = len(rows if self.index is None else self.index) - (taps - 1) * batch
+        self._check(rows, n, need)
         output = arena.take(n, n_out)
         slope = arena.take(n * n_out, 1) if self.activated else None
         argument = kernels.Convolution(
@@ -88,9 +88,11 @@ class Fused:
 
         return output, [Call(self.library, "convolution_forward", argument, held)], backward
 
-    def _check(self, rows: Tensor, need: Need) -> None:
+    def _check(self, rows: Tensor, n: int, need: Need) -> None:
         """C looks at none of this."""
         weight, taps = self.convolution.weight, self.convolution.taps
+        if n < 1:
+            raise ValueError(f"{len(rows)} rows are fewer than {taps} taps reach over")
         if rows.shape[1] != weight.shape[1]:
             raise ValueError(f"{rows.shape[1]} columns, for weights of shape {tuple(weight.shape)}")
         if self.before >= taps or (self.before >= 0 and len(weight) != weight.shape[1]):

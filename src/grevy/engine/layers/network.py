@@ -12,6 +12,7 @@ from grevy.engine.kernels.calls import join_calls
 from grevy.engine.layers.base import Arena, Gradients, Layer, Need, Operation
 from grevy.engine.layers.fused import fuse, gather, reading, scatter
 from grevy.engine.layers.kinds import chain, convolutions
+from grevy.engine.threads import thread_count
 
 # Plans kept. Where recordings share a step in ever other parts, each part needs its own; to lay one
 # out takes about as long as a small step. A recorded step and its validation, which need two, must
@@ -83,7 +84,7 @@ class Network:
         batch : int
             Windows.
         """
-        key = (source.data_ptr(), len(source), kept, depth, width, batch)
+        key = (source.data_ptr(), len(source), kept, depth, width, batch, thread_count())
         found = self.plans.pop(key, None) or self._laid_out(source, kept, depth, width, batch)
         self.plans[key] = found
         if len(self.plans) > PLANS:
