@@ -7,11 +7,12 @@
  *
  * What a job computes never depends on who does which piece.
  */
+#define _GNU_SOURCE /* for RUSAGE_THREAD */
 #include <fenv.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
+#include <sys/resource.h>
 
 #include "team.h"
 
@@ -86,11 +87,16 @@ static void work(integer seat)
     }
 }
 
-static integer microseconds(void)
+/* How often the system has put this thread aside for another, where it says so. */
+static integer times_put_aside(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * (integer)1000000 + now.tv_nsec / 1000;
+#if defined(RUSAGE_THREAD)
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+#else
+    return 0;
+#endif
 }
 
 /* Tell whether job number `job` is going on, is not that number `done`, and has a share for a seat. */
@@ -99,22 +105,14 @@ static int is_for(integer seat, integer job, integer done)
     return job != done && job % 2 && seat < atomic_load(&team.threads);
 }
 
-/* Wait for a job other than `done`; return its number. `looks` falls when the thread was put aside
- * meanwhile, and rises slowly. */
-static integer next_job(integer seat, integer done, integer *looks)
+/* Wait for a job other than `done`; return its number. */
+static integer next_job(integer seat, integer done, integer looks)
 {
-    integer last = microseconds(), job;
-    for (integer look = 0; look < *looks; look++) {
-        if (is_for(seat, job = atomic_load(&team.job), done)) {
-            *looks += *looks < MANY_LOOKS ? *looks / 256 : 0;
+    integer job;
+    for (integer look = 0; look < looks; look++) {
+        if (is_for(seat, job = atomic_load(&team.job), done))
             return job;
-        }
         relax();
-        if (look % 64 == 0) {
-            integer now = microseconds();
-            *looks = now - last > 1000 ? LOOKS : *looks;
-            last = now;
-        }
     }
     pthread_mutex_lock(&team.lock);
     atomic_store(&team.asleep[seat], 1);
@@ -127,9 +125,13 @@ static integer next_job(integer seat, integer done, integer *looks)
 
 static void *help(void *of_seat)
 {
-    integer seat = (intptr_t)of_seat, job = 0, looks = MANY_LOOKS;
+    integer seat = (intptr_t)of_seat, job = 0, looks = MANY_LOOKS, before = 0;
     for (;;) {
-        job = next_job(seat, job, &looks);
+        integer aside = times_put_aside();
+        looks = aside != before ? looks / 2 : looks + looks / 256;
+        looks = looks < LOOKS ? LOOKS : looks < MANY_LOOKS ? looks : MANY_LOOKS;
+        before = aside;
+        job = next_job(seat, job, looks);
         atomic_fetch_add(&team.inside, 1);
         if (atomic_load(&team.job) == job) {
             fesetenv(&team.mode);
