@@ -238,7 +238,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports",
+    "imports", "bin", "units",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -293,6 +293,8 @@ def evaluate(
     "transpose",
     "max_bytes",
     "imports",
+    "bin",
+    "units",
     trust="Allow pickled code in the files to run.",
 )
 def embed(

@@ -245,6 +245,7 @@ READERS: dict[str, Callable[[Path, bool, Limit], Entries]] = {
     ".mat": read_mat,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
+    ".nwb": read_hdf5,
     ".csv": read_table,
     ".tsv": read_table,
     ".parquet": read_parquet,

@@ -66,7 +66,7 @@ class _Walk:
                 yield from self._references(key, item, above)
             elif _matlab_class(item) == b"char" or _is_empty(item):
                 self._spend(_unpacked(item), key)
-                yield key, held(_from_hdf5(item, self.limit), self.limit)
+                yield key, held(read_dataset(item, self.limit), self.limit)
             else:
                 shape = item.shape[::-1] if _matlab_class(item) else item.shape
                 dtype = "bool" if _matlab_class(item) == b"logical" else str(item.dtype)
@@ -103,7 +103,7 @@ class _Walk:
         self.limit.check(self.spent, f"what is up to {key!r}")
 
 
-def _attribute(item: Any, name: str, kinds: str) -> Any:
+def attribute(item: Any, name: str, kinds: str) -> Any:
     """Read a single number or fixed text beside an object; None if there is no such thing."""
     if name not in item.attrs:
         return None
@@ -114,11 +114,11 @@ def _attribute(item: Any, name: str, kinds: str) -> Any:
 
 
 def _matlab_class(item: Any) -> bytes:
-    return bytes(_attribute(item, "MATLAB_class", "S") or b"")
+    return bytes(attribute(item, "MATLAB_class", "S") or b"")
 
 
 def _is_empty(item: Any) -> bool:
-    return bool(_attribute(item, "MATLAB_empty", "iub"))
+    return bool(attribute(item, "MATLAB_empty", "iub"))
 
 
 def _unpacked(item: Any) -> int:
@@ -134,7 +134,7 @@ def _reader(path: Path, name: str, limit: Limit) -> Callable[[], Array]:
         import h5py
 
         with h5py.File(path, "r") as file:
-            return _from_hdf5(file[name], limit)
+            return read_dataset(file[name], limit)
 
     return read
 
@@ -148,7 +148,7 @@ def _checked(item: Any, limit: Limit) -> Any:
     return item
 
 
-def _from_hdf5(item: Any, limit: Limit) -> Array:
+def read_dataset(item: Any, limit: Limit) -> Array:
     """Read a data set; from MATLAB the axes come reversed, logicals and text as integers."""
     import h5py
 
