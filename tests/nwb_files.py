@@ -19,8 +19,6 @@ def pynwb():
 
 def empty(identifier="session"):
     """A file of one session, as the inspector wants it, without data."""
-    from pynwb.file import Subject
-
     nwb = pynwb().NWBFile(
         session_description="A session made for a test of reading.",
         identifier=identifier,
@@ -32,7 +30,7 @@ def empty(identifier="session"):
         experiment_description="None was made.",
         related_publications=["doi:10.0/none"],
     )
-    nwb.subject = Subject(subject_id="s1", species="Mus musculus", sex="U", age="P30D")
+    nwb.subject = pynwb().file.Subject(subject_id="s1", species="Mus musculus", sex="U", age="P30D")
     return nwb
 
 
@@ -96,6 +94,13 @@ def session(path):
     for start in range(0, 30, 5):
         nwb.add_trial(start_time=float(start), stop_time=start + 4.0)
     return write(nwb, path)
+
+
+def critical(path):
+    """What the inspector holds to be critical of a file."""
+    inspector = pytest.importorskip("nwbinspector", reason="nwbinspector is not installed")
+    found = [each for each in inspector.inspect_nwbfile(nwbfile_path=path) if each is not None]
+    return [m for m in found if m.importance.name in ("CRITICAL", "ERROR", "PYNWB_VALIDATION")]
 
 
 def real(*parts):

@@ -18,6 +18,7 @@ from nwb_files import (
     SECONDS,
     add_series,
     add_units,
+    critical,
     empty,
     place_cells,
     pynwb,
@@ -40,12 +41,6 @@ def made(tmp_path_factory):
 def file(made, tmp_path):
     """A copy of the session, to be spoilt."""
     return Path(shutil.copy(made, tmp_path / "session.nwb"))
-
-
-def critical(path):
-    inspector = pytest.importorskip("nwbinspector", reason="nwbinspector is not installed")
-    found = [m for m in inspector.inspect_nwbfile(nwbfile_path=path) if m is not None]
-    return [m for m in found if m.importance.name in ("CRITICAL", "ERROR", "PYNWB_VALIDATION")]
 
 
 def read(path, *labels, neural="units", bin=0.02, **more):
@@ -353,6 +348,11 @@ def no_clock(file):
     file[POSITION + "/timestamps"] = np.arange(1501)[::-1] / RATE
 
 
+def stuck(file):
+    del file[POSITION + "/starting_time"]
+    file[POSITION + "/timestamps"] = np.repeat(np.arange(301.0), 5)[:1501]
+
+
 def far_away(file):
     file[POSITION + "/starting_time"][()] = 1e4
 
@@ -389,6 +389,8 @@ BAD = {
     ),
     "a wide bin": (None, {"bin": 100.0}, "room for at least one bin"),
     "a tiny bin": (None, {"bin": 1e-12}, "would take"),
+    "a bin of next to nothing": (None, {"bin": 1e-320}, "would take"),
+    "times that repeat": (spoilt(stuck), {}, "most of its times more than once"),
     "unknown": (None, {"labels": ["behavior/velocity"]}, "has no series 'behavior/velocity'. It"),
     "ambiguous": (None, {"labels": ["behavior"]}, "could be any of processing/behavior/"),
     "no table": (None, {"segments": "epochs"}, "has no table of intervals 'epochs'. It holds "

@@ -161,6 +161,18 @@ def datasets(
         print("\n`grevy datasets 'PATTERN'` lists a family, `grevy datasets --all` everything.")
 
 
+@takes_settings(app, "max_bytes", "trust")
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A data file.", metavar="FILE")], **settings: Any
+) -> None:
+    """Say what a data file holds, and with which command to start."""
+    from grevy.cli.inspecting import described
+    from grevy.data import inspect_file
+
+    found = inspect_file(file, trust=bool(settings["trust"]), max_bytes=settings["max_bytes"])
+    print("\n".join(described(found)))
+
+
 @takes_settings(app, "imports")
 def models(
     neurons: Annotated[int, typer.Option(help="N, for the number of parameters.", min=1)] = 100,
@@ -234,56 +246,6 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
     folder = RunFolder(run)
     with guarded(folder):
         print(shown(str(write_report(folder))))
-
-
-@takes_settings(
-    app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports", "bin", "units",
-    data="Data file or data set that an .npy file belongs to.",
-    holdout="Fraction of time held out. Default: the run's, or 0.2.",
-    split="What is held out. Default: the run's, or blocks.",
-    nulls="Default: the run's, or 1000.",
-    umap="UMAP as a baseline too.",
-)  # fmt: skip
-def evaluate(
-    context: typer.Context,
-    target: Annotated[
-        Path,
-        typer.Argument(help="Folder of a finished run, or an embedding (T, D) as .npy."),
-    ],
-    gap: Annotated[
-        int, _evaluation("Steps between training and test, for an .npy file.", min=0)
-    ] = 0,
-    window: Annotated[
-        int,
-        _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
-    ] = 1,
-    seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
-    json_: Json = False,
-    **settings: Any,
-) -> None:
-    """Score what exists: a run again, or an embedding that anything else has made."""
-    from grevy.report import describe_metrics
-    from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
-
-    keep_to_granted_threads()
-    request = EvaluationRequest(
-        target,
-        gap=gap,
-        window=window,
-        seed=seed,
-        labels=tuple(settings.pop("label") or ()),
-        imports=tuple(settings.pop("imports") or ()),
-        trust=bool(settings.pop("trust")),
-        transpose=bool(settings.pop("transpose")),
-        umap=bool(settings.pop("umap")),
-        **settings,
-    )
-    metrics = evaluate_target(request)
-    if json_:
-        print(json.dumps(metrics, indent=2))
-    else:
-        _print_metrics(describe_metrics(metrics), context)
 
 
 @takes_settings(

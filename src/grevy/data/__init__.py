@@ -15,6 +15,8 @@ from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_s
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
+from grevy.data.inspection.inspecting import Inspection, inspect_file
+from grevy.data.inspection.looking import Found
 from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
 from grevy.data.randomness import seeded
@@ -42,6 +44,8 @@ __all__ = [
     "Array",
     "Float64Array",
     "FloatArray",
+    "Found",
+    "Inspection",
     "IntArray",
     "Kind",
     "Label",
@@ -65,6 +69,7 @@ __all__ = [
     "grouped_names",
     "hold_out",
     "import_module",
+    "inspect_file",
     "join_recordings",
     "laid_out",
     "list_arrays",

@@ -12,12 +12,14 @@ from grevy.data.files.cells import single, stacked
 from grevy.data.files.chunks import check_chunks
 from grevy.data.files.entries import (
     DEEPEST,
+    SAMPLE_BYTES,
     Array,
     Entries,
     Entry,
     as_text,
     held,
     refused_kind,
+    sample_rows,
 )
 from grevy.data.files.limits import SURELY_FITS, Limit
 
@@ -71,7 +73,8 @@ class _Walk:
                 shape = item.shape[::-1] if _matlab_class(item) else item.shape
                 dtype = "bool" if _matlab_class(item) == b"logical" else str(item.dtype)
                 read = _reader(self.path, item.name, self.limit)
-                yield key, Entry(shape, dtype, read, _unpacked(item))
+                sample = _sampler(self.path, item, self.limit)
+                yield key, Entry(shape, dtype, read, _unpacked(item), sample)
 
     def _references(
         self, key: str, item: Any, above: frozenset[int]
@@ -121,10 +124,12 @@ def _is_empty(item: Any) -> bool:
     return bool(attribute(item, "MATLAB_empty", "iub"))
 
 
-def _unpacked(item: Any) -> int:
-    """Return the memory that a data set takes, whole chunks where it lies in chunks."""
+def _unpacked(item: Any, upto: tuple[int, ...] | None = None) -> int:
+    """Return the memory that a data set, or its part, takes; chunks are unpacked whole."""
     sides = item.chunks or (1,) * item.ndim
-    whole = (-(-length // side) * side for length, side in zip(item.shape, sides, strict=True))
+    whole = (
+        -(-length // side) * side for length, side in zip(upto or item.shape, sides, strict=True)
+    )
     each = item.dtype.itemsize if item.dtype.kind != "O" else OBJECT_BYTES
     return math.prod(whole) * each if item.size else 0
 
@@ -139,11 +144,56 @@ def _reader(path: Path, name: str, limit: Limit) -> Callable[[], Array]:
     return read
 
 
+def _sampler(path: Path, item: Any, limit: Limit) -> Callable[[], Array] | None:
+    """Make what reads the first rows of a large data set; of MATLAB's they are the last axis."""
+    if item.dtype.kind not in "fiub" or not item.ndim or _unpacked(item) <= SAMPLE_BYTES:
+        return None
+    name, turned = item.name, bool(_matlab_class(item))
+    shape = item.shape[::-1] if turned else item.shape
+    rows = sample_rows(shape, item.dtype.itemsize)
+
+    def sample() -> Array:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            array = read_rows(file[name], limit, rows, last=turned)
+        return array.T if turned else array
+
+    return sample
+
+
+def read_rows(item: Any, limit: Limit, rows: int, *, last: bool = False) -> Array:
+    """Read the first rows of a data set of numbers, along its first axis or its last.
+
+    Parameters
+    ----------
+    item : h5py.Dataset
+    limit : Limit
+    rows : int
+    last : bool
+
+    Raises
+    ------
+    GrevyError
+        If that takes more memory than the limit.
+    """
+    axis = item.ndim - 1 if last else 0
+    upto = tuple(rows if each == axis else size for each, size in enumerate(item.shape))
+    _check_place(item)
+    limit.check(_unpacked(item, upto), f"a part of the array {item.name!r}")
+    check_chunks(item, limit, upto)
+    return np.asarray(item[..., :rows] if last else item[:rows])
+
+
+def _check_place(item: Any) -> None:
+    if item.external or item.is_virtual:
+        raise ValueError(f"{item.name} lies in other files; copy it into this one")
+
+
 def _checked(item: Any, limit: Limit) -> Any:
     """Return a data set that may be read: within the limit, and in the file itself."""
     limit.check(_unpacked(item), f"the array {item.name!r}")
-    if item.external or item.is_virtual:
-        raise ValueError(f"{item.name} lies in other files; copy it into this one")
+    _check_place(item)
     check_chunks(item, limit)
     return item
 

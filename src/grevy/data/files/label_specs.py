@@ -123,14 +123,27 @@ def look_like_degrees(values: Array) -> bool:
 
 def look_like_radians(values: Array) -> bool:
     """Tell whether numbers fill one turn, and go round: small steps, and now and then a jump."""
+    return goes_round(values, TAU)
+
+
+def goes_round(values: Array, turn: float) -> bool:
+    """Tell whether numbers fill a turn of this size, and go round it.
+
+    Parameters
+    ----------
+    values : ndarray of shape (T,)
+    turn : float
+        2 pi for radians, 360 for degrees.
+    """
     if values.ndim != 1 or values.dtype.kind != "f" or len(values) < 3:
         return False
     angles = values.astype(np.float64)
     low, high = float(angles.min()), float(angles.max())
-    within = (low >= 0 and high <= TAU + ROUNDING) or max(-low, high) <= np.pi + ROUNDING
+    slack = ROUNDING * turn / TAU
+    within = (low >= 0 and high <= turn + slack) or max(-low, high) <= turn / 2 + slack
     steps = np.abs(np.diff(angles))
-    goes_round = bool((steps > 0.9 * TAU).any()) and float(np.median(steps)) < TAU / 8
-    return within and high - low > 0.9 * TAU and goes_round
+    round_and_round = bool((steps > 0.9 * turn).any()) and float(np.median(steps)) < turn / 8
+    return within and high - low > 0.9 * turn and round_and_round
 
 
 def are_whole(values: Array) -> bool:

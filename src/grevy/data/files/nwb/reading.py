@@ -210,7 +210,8 @@ def _common(
 
 def _binned(spikes: Spikes, start: float, stop: float, width: float, limit: Limit) -> _Activity:
     if width > 0:
-        limit.check(int(4 * len(spikes.trains) * ((stop - start) / width + 1)), "the bins")
+        needed = 4 * len(spikes.trains) * ((stop - start) / width + 1)
+        limit.check(int(min(needed, 2.0**62)), "the bins")
     counts = bin_spikes(spikes.trains, start, stop, width)
     steps = np.arange(len(counts), dtype=np.float64)
     starts, stops = start + width * steps, start + width * (steps + 1)
