@@ -10,7 +10,7 @@ import typer
 
 from grevy.cli.flags import Command, flags_of, takes_settings
 from grevy.cli.speech import ending_plainly, in_flags, speaking
-from grevy.errors import shown
+from grevy.errors import GrevyError, shown
 from grevy.version import __version__
 
 app = typer.Typer(
@@ -246,6 +246,76 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
     folder = RunFolder(run)
     with guarded(folder):
         print(shown(str(write_report(folder))))
+
+
+@app.command(cls=Command)
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    nwb: Annotated[
+        Path | None, typer.Option(help=r"New NWB file; needs `pip install 'grevy\[nwb]'`.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="New table.")] = None,
+) -> None:
+    """Write the embedding of a finished run, with its times, for other programs."""
+    from grevy.archive import RunFolder, export_csv, export_nwb, read_run
+
+    if nwb is None and csv is None:
+        raise GrevyError("nothing to write was asked for. Give `nwb=FILE`, `csv=FILE`, or both.")
+    archived = read_run(RunFolder(run))
+    for path, write in ((nwb, export_nwb), (csv, export_csv)):
+        if path is not None:
+            write(archived, path)
+            print(shown(str(path)))
+
+
+@takes_settings(
+    app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
+    "imports", "bin", "units",
+    data="Data file or data set that an .npy file belongs to.",
+    holdout="Fraction of time held out. Default: the run's, or 0.2.",
+    split="What is held out. Default: the run's, or blocks.",
+    nulls="Default: the run's, or 1000.",
+    umap="UMAP as a baseline too.",
+)  # fmt: skip
+def evaluate(
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or an embedding (T, D) as .npy."),
+    ],
+    gap: Annotated[
+        int, _evaluation("Steps between training and test, for an .npy file.", min=0)
+    ] = 0,
+    window: Annotated[
+        int,
+        _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
+    ] = 1,
+    seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
+    """Score what exists: a run again, or an embedding that anything else has made."""
+    from grevy.report import describe_metrics
+    from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
+
+    keep_to_granted_threads()
+    request = EvaluationRequest(
+        target,
+        gap=gap,
+        window=window,
+        seed=seed,
+        labels=tuple(settings.pop("label") or ()),
+        imports=tuple(settings.pop("imports") or ()),
+        trust=bool(settings.pop("trust")),
+        transpose=bool(settings.pop("transpose")),
+        umap=bool(settings.pop("umap")),
+        **settings,
+    )
+    metrics = evaluate_target(request)
+    if json_:
+        print(json.dumps(metrics, indent=2))
+    else:
+        _print_metrics(describe_metrics(metrics), context)
 
 
 @takes_settings(

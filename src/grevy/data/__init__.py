@@ -12,6 +12,7 @@ from grevy.data.datasets.loading import load, names
 from grevy.data.datasets.modules import import_module
 from grevy.data.datasets.synthetic import NOISES, generate, write_all
 from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_selection
+from grevy.data.files.nwb.session import read_session
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
@@ -83,6 +84,7 @@ __all__ = [
     "read_array",
     "read_recording",
     "read_selection",
+    "read_session",
     "require_file",
     "restricted",
     "seeded",
