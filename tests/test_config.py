@@ -27,6 +27,8 @@ names = st.text(min_size=1, max_size=20)
 whole = st.integers(1, 10**9)
 anything = {
     "neural": names,
+    "bin": positive,
+    "units": names,
     "label": st.lists(names, max_size=3),
     "period": positive,
     "segments": names,

@@ -93,9 +93,17 @@ class RunConfig(BaseModel):
 
     dataset: str | None = _data(None, "Name of a data set; see `grevy datasets`.")
     data: str | None = _data(
-        None, "File: .npy .npz .mat .h5 .csv .parquet .jl", "FILE", incidental=True
+        None, "File: .nwb .npy .npz .mat .h5 .csv .parquet .jl", "FILE", incidental=True
     )
-    neural: str | None = _key("Key of the neural data (T, N).", "KEY")
+    neural: str | None = _key(
+        "Key of the neural data (T, N); of an NWB file `units`, or the path of a series.", "KEY"
+    )
+    bin: float | None = _key(
+        "Width of a bin of spikes, in s, for units of an NWB file.", **_positive
+    )
+    units: str | None = _key(
+        "Which units of an NWB file, such as \"quality == 'good' and snr > 3\".", "CONDITION"
+    )
     label: tuple[str, ...] = _data(
         (),
         "Label, repeatable. KIND is continuous, circular or discrete; by dtype if left out.",
@@ -103,7 +111,9 @@ class RunConfig(BaseModel):
         of_file=True,
     )
     period: float | None = _key("One turn of circular labels; default 2 pi.", **_positive)
-    segments: str | None = _key("Key of trial numbers or of [start, stop) runs.", "KEY")
+    segments: str | None = _key(
+        "Key of trial numbers or of [start, stop) runs; of an NWB file a table: trials.", "KEY"
+    )
     sampling_rate: float | None = _key("In Hz.", **_positive)
     label_data: str | None = _key(
         "File of labels and segments, if they are in another.", "FILE", incidental=True

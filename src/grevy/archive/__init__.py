@@ -4,6 +4,7 @@ A folder with a manifest is a finished run. Every file appears whole or not at a
 written last and holds the checksum of every other file.
 """
 
+from grevy.archive.exporting import export_csv, export_nwb
 from grevy.archive.folder import (
     CHECKPOINTS,
     CONFIG,
@@ -61,6 +62,8 @@ __all__ = [
     "ArchivedRun",
     "RunFolder",
     "add_to_manifest",
+    "export_csv",
+    "export_nwb",
     "guarded",
     "open_folder",
     "opened",

@@ -68,6 +68,8 @@ class ArchivedRun:
         By the name of the label.
     history : dict of str to ndarray of shape (steps,)
         The columns of ``logs/history.csv``: step, loss, positive, negative, temperature.
+    times : ndarray of shape (T,) or None
+        Of each step, in seconds, where the data have a clock.
     """
 
     folder: RunFolder
@@ -80,6 +82,7 @@ class ArchivedRun:
     sampling_rate: float | None
     decoded: dict[str, Decoded]
     history: dict[str, FloatArray]
+    times: FloatArray | None = None
 
 
 def read_run(folder: RunFolder) -> ArchivedRun:
@@ -96,10 +99,10 @@ def read_run(folder: RunFolder) -> ArchivedRun:
     embedding = _read_embedding(folder / EMBEDDING)
     steps = len(embedding)
     labels: tuple[Label, ...] = ()
-    segments, rate = np.array([[0, steps]], dtype=np.int64), None
+    segments, rate, times = np.array([[0, steps]], dtype=np.int64), None, None
     if manifest["data"]:  # else arrays that nobody named
         _check_length(folder / EMBEDDING, steps, manifest)
-        labels, segments, rate = _read_labels(folder / LABELS, steps)
+        labels, segments, rate, times = _read_labels(folder / LABELS, steps)
     with _whole(folder / EMBEDDING):
         if not np.isfinite(embedding[steps_inside(segments)]).all():
             raise ValueError("values within segments that are not finite")
@@ -108,6 +111,7 @@ def read_run(folder: RunFolder) -> ArchivedRun:
         folder, config, metrics, manifest, embedding, labels, segments, rate,
         decoded=_read_decoded(folder / DECODED, labels),
         history=_read_history(folder / HISTORY),
+        times=times,
     )  # fmt: skip
 
 
@@ -173,7 +177,9 @@ def _read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     return dict(json.loads(arrays.pop("about").tobytes())), arrays
 
 
-def _read_labels(path: Path, length: int) -> tuple[tuple[Label, ...], IntArray, float | None]:
+def _read_labels(
+    path: Path, length: int
+) -> tuple[tuple[Label, ...], IntArray, float | None, FloatArray | None]:
     with _whole(path):
         about, arrays = _read_arrays(path)
         problems = Problems("segments")
@@ -192,7 +198,12 @@ def _read_labels(path: Path, length: int) -> tuple[tuple[Label, ...], IntArray, 
         rate = about["sampling_rate"]
         if rate is not None and not 0 < float(rate) < np.inf:
             raise ValueError("a sampling rate that is none")
-        return labels, segments, None if rate is None else float(rate)
+        times = arrays.get("times")
+        if times is not None and (
+            times.shape != (length,) or times.dtype.kind != "f" or not np.isfinite(times).all()
+        ):
+            raise ValueError("times that are none")
+        return labels, segments, None if rate is None else float(rate), times
 
 
 def _text(found: Any) -> str:

@@ -74,7 +74,7 @@ def write_history(path: Path, log: Mapping[str, Sequence[float]]) -> None:
 
 
 def write_labels(folder: RunFolder, recording: Recording) -> None:
-    """Write every label, the segments and the sampling rate, as ``embeddings/labels.npz``."""
+    """Write labels, segments, sampling rate and times, as ``embeddings/labels.npz``."""
     about = {
         "sampling_rate": recording.sampling_rate,
         "labels": [
@@ -89,7 +89,8 @@ def write_labels(folder: RunFolder, recording: Recording) -> None:
         ],
     }
     values = {f"values_{i}": label.values for i, label in enumerate(recording.labels)}
-    _write(folder / LABELS, about, {"segments": recording.segments, **values})
+    times = {} if recording.times is None else {"times": recording.times}
+    _write(folder / LABELS, about, {"segments": recording.segments, **times, **values})
 
 
 def write_decoded(folder: RunFolder, decoded: Mapping[str, Decoded]) -> None:

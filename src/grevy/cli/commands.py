@@ -11,7 +11,7 @@ import typer
 
 from grevy.cli.flags import Command, flags_of, takes_settings
 from grevy.cli.speech import ending_plainly, in_flags, speaking
-from grevy.errors import shown
+from grevy.errors import GrevyError, shown
 from grevy.version import __version__
 
 app = typer.Typer(
@@ -177,6 +177,18 @@ def datasets(
         print("\n`grevy datasets 'PATTERN'` lists a family, `grevy datasets --all` everything.")
 
 
+@takes_settings(app, "max_bytes", "trust")
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A data file.", metavar="FILE")], **settings: Any
+) -> None:
+    """Say what a data file holds, and with which command to start."""
+    from grevy.cli.inspecting import described
+    from grevy.data import inspect_file
+
+    found = inspect_file(file, trust=bool(settings["trust"]), max_bytes=settings["max_bytes"])
+    print("\n".join(described(found)))
+
+
 @takes_settings(app, "imports")
 def models(
     neurons: Annotated[int, typer.Option(help="N, for the number of parameters.", min=1)] = 100,
@@ -252,9 +264,29 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
         print(shown(str(write_report(folder))))
 
 
+@app.command(cls=Command)
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    nwb: Annotated[
+        Path | None, typer.Option(help=r"New NWB file; needs `pip install 'grevy\[nwb]'`.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="New table.")] = None,
+) -> None:
+    """Write the embedding of a finished run, with its times, for other programs."""
+    from grevy.archive import RunFolder, export_csv, export_nwb, read_run
+
+    if nwb is None and csv is None:
+        raise GrevyError("nothing to write was asked for. Give `nwb=FILE`, `csv=FILE`, or both.")
+    archived = read_run(RunFolder(run))
+    for path, write in ((nwb, export_nwb), (csv, export_csv)):
+        if path is not None:
+            write(archived, path)
+            print(shown(str(path)))
+
+
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports",
+    "imports", "bin", "units",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -309,6 +341,8 @@ def evaluate(
     "transpose",
     "max_bytes",
     "imports",
+    "bin",
+    "units",
     trust="Allow pickled code in the files to run.",
 )
 def embed(

@@ -12,9 +12,12 @@ from grevy.data.datasets.loading import load, names
 from grevy.data.datasets.modules import import_module
 from grevy.data.datasets.synthetic import NOISES, generate, write_all
 from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_selection
+from grevy.data.files.nwb.session import read_session
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
+from grevy.data.inspection.inspecting import Inspection, inspect_file
+from grevy.data.inspection.looking import Found
 from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
 from grevy.data.randomness import seeded
@@ -42,6 +45,8 @@ __all__ = [
     "Array",
     "Float64Array",
     "FloatArray",
+    "Found",
+    "Inspection",
     "IntArray",
     "Kind",
     "Label",
@@ -65,6 +70,7 @@ __all__ = [
     "grouped_names",
     "hold_out",
     "import_module",
+    "inspect_file",
     "join_recordings",
     "laid_out",
     "list_arrays",
@@ -78,6 +84,7 @@ __all__ = [
     "read_array",
     "read_recording",
     "read_selection",
+    "read_session",
     "require_file",
     "restricted",
     "seeded",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grevy.data.arrays import FloatArray, IntArray
+from grevy.data.arrays import Float64Array, FloatArray, IntArray
 from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
 from grevy.errors import Problems, WrongTypeError
@@ -32,6 +32,8 @@ class Recording:
         Where the recording came from, for a person to read.
     latent : ndarray of shape (T, d) or None
         The true latent, known for made data only.
+    times : ndarray of shape (T,), float64, or None
+        Of each step, in seconds on the clock of its source, if it has one; of a bin its middle.
     """
 
     neural: npt.NDArray[np.float32]
@@ -40,6 +42,7 @@ class Recording:
     sampling_rate: float | None = None
     source: str = "arrays"
     latent: FloatArray | None = None
+    times: Float64Array | None = None
 
     def __len__(self) -> int:
         return len(self.neural)

@@ -63,7 +63,7 @@ class EvaluationRequest:
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
-    label_data, transpose, max_bytes
+    label_data, transpose, max_bytes, bin, units
         As for `grevy.read_recording`.
     imports : tuple of str
         Modules or files that register data sets. Those of a run are among them, or `trust` is
@@ -87,6 +87,8 @@ class EvaluationRequest:
     label_data: str | None = None
     transpose: bool = False
     max_bytes: int | None = None
+    bin: float | None = None
+    units: str | None = None
     imports: tuple[str, ...] = ()
 
 
@@ -117,12 +119,14 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.label_data, request.transpose, request.gap, request.window > 1,
+        request.label_data, request.transpose, request.bin, request.units, request.gap,
+        request.window > 1,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
-            f"`labels`, `period`, `segments`, `label_data`, `transpose`, `gap` and `window` out."
+            f"`labels`, `period`, `segments`, `label_data`, `transpose`, `bin`, `units`, "
+            f"`gap` and `window` out."
         )
     from grevy.model import model_receptive_field
 
@@ -247,7 +251,8 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
         "neural": request.neural, "label": request.labels or None, "period": request.period,
         "segments": request.segments, "imports": request.imports or None, "split": request.split,
         "label_data": request.label_data, "transpose": request.transpose or None,
-        "max_bytes": request.max_bytes, "nulls": request.nulls,
+        "max_bytes": request.max_bytes, "nulls": request.nulls, "bin": request.bin,
+        "units": request.units,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})

@@ -21,7 +21,7 @@ def list_arrays(
     Parameters
     ----------
     path : str or Path
-        A `.npy`, `.npz`, `.mat`, `.h5`, `.hdf5`, `.csv`, `.tsv`, `.parquet` or `.jl` file.
+        A `.npy`, `.npz`, `.mat`, `.h5`, `.hdf5`, `.nwb`, `.csv`, `.tsv`, `.parquet` or `.jl` file.
     trust : bool
         Read Python objects too (pickles, joblib files), which runs code that the file holds.
     max_bytes : int, optional
@@ -136,7 +136,7 @@ def open_arrays(path: str | Path, *, trust: bool = False, max_bytes: int | None 
     """Return every array of a file as an `Entry` that is read on demand; see `list_arrays`."""
     path = Path(path)
     suffix = path.suffix.lower()
-    _check(path)
+    check_file(path)
     if suffix not in READERS:
         raise GrevyError(
             f"{path} is of an unknown kind ({suffix or 'no suffix'}); expected one of "
@@ -147,10 +147,10 @@ def open_arrays(path: str | Path, *, trust: bool = False, max_bytes: int | None 
     except GrevyError:
         raise
     except Exception as error:  # arbitrary bytes make the formats' readers raise almost anything
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _check(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Refuse what is no readable file with something in it."""
     try:
         if not path.exists():
@@ -174,13 +174,14 @@ def _read(path: Path, key: str, entry: Entry) -> Array:
     except GrevyError:
         raise
     except Exception as error:  # as above: the bytes behind a sound header may be damaged too
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if array.dtype.kind not in "fiubcU":
         raise refused_kind(path, key, array.dtype)
     return array
 
 
-def _damaged(path: Path, error: Any) -> GrevyError:
+def damaged(path: Path, error: Any) -> GrevyError:
+    """Make the error for a file that its format's reader could not make sense of."""
     reason = " ".join(str(error).split())[:200] or "no reason given"
     return GrevyError(
         f"{path} cannot be read as a {path.suffix.lower()} file ({type(error).__name__}: {reason})."

@@ -1,5 +1,6 @@
 """One array of a file, known by shape and dtype before it is read."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from grevy.errors import GrevyError
 Array = np.ndarray[Any, Any]
 
 SINGLE = "data"  # the key of a file that holds one array without a name
+# Of an array that is only looked at: its first rows, in so much memory.
+SAMPLE_ROWS, SAMPLE_BYTES = 20_000, 2**25
 DEEPEST = 32  # levels of structs within structs; more can only be a loop
 
 
@@ -29,15 +32,34 @@ class Entry:
         Takes nothing, returns the array.
     unpacked : int
         The bytes of memory that reading it will take; 0 where it is in memory, or mapped.
+    sample : callable or None
+        Takes nothing, returns the first rows alone; None where that saves nothing, or cannot be.
     """
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], Array]
     unpacked: int = 0
+    sample: Callable[[], Array] | None = None
 
 
 Entries = dict[str, Entry]
+
+
+def sample_rows(shape: tuple[int, ...], itemsize: int) -> int:
+    """Return how many of the first rows of an array are a sample of it."""
+    row = math.prod(shape[1:]) * itemsize
+    return min(SAMPLE_ROWS, SAMPLE_BYTES // max(row, 1), shape[0] if shape else 1)
+
+
+def sampled(entry: Entry) -> Array | None:
+    """Read the first rows of an array; None if it is too large to be read for that."""
+    if entry.sample is not None:
+        return entry.sample()
+    if entry.unpacked > SAMPLE_BYTES:
+        return None
+    array = entry.read()
+    return array[: sample_rows(array.shape, array.dtype.itemsize)] if array.ndim else array
 
 
 def held(array: Array, limit: Limit) -> Entry:

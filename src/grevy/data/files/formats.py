@@ -13,6 +13,8 @@ import numpy as np
 
 from grevy.data.files.entries import (
     DEEPEST,
+    SAMPLE_BYTES,
+    SAMPLE_ROWS,
     SINGLE,
     Array,
     Entries,
@@ -20,6 +22,7 @@ from grevy.data.files.entries import (
     as_text,
     held,
     refused_kind,
+    sample_rows,
 )
 from grevy.data.files.hdf5 import read_hdf5
 from grevy.data.files.joblib_files import read_joblib
@@ -88,7 +91,10 @@ def read_npz(path: Path, trust: bool, limit: Limit) -> Entries:
                 raise ValueError(f"{member.filename} claims {size} bytes of {member.file_size}")
             key = member.filename.removesuffix(".npy")
             read = _npz_reader(path, member.filename, dtype, trust, limit)
-            entries[key] = Entry(shape, str(dtype), read, member.file_size)
+            sample = None
+            if shape and not dtype.hasobject and member.file_size > SAMPLE_BYTES:
+                sample = _npz_sampler(path, member.filename, shape, dtype)
+            entries[key] = Entry(shape, str(dtype), read, member.file_size, sample)
     return entries
 
 
@@ -102,6 +108,30 @@ def _npz_reader(
             return as_text(np.lib.format.read_array(stream, allow_pickle=trust), limit)
 
     return read
+
+
+def _npz_sampler(
+    path: Path, member: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Callable[[], Array] | None:
+    """Make what unpacks the first rows alone; columns that lie one after the other have none."""
+    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        head = io.BytesIO(stream.read(LONGEST_HEADER))
+    version = np.lib.format.read_magic(head)
+    if version == (1, 0):
+        _, by_columns, _ = np.lib.format.read_array_header_1_0(head)
+    else:
+        _, by_columns, _ = np.lib.format.read_array_header_2_0(head)
+    if by_columns and len(shape) > 1:
+        return None
+    rows = sample_rows(shape, dtype.itemsize)
+
+    def sample() -> Array:
+        size = rows * math.prod(shape[1:]) * dtype.itemsize
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            content = stream.read(head.tell() + size)[head.tell() :]
+        return np.frombuffer(content, dtype).reshape(rows, *shape[1:])
+
+    return sample
 
 
 def read_table(path: Path, trust: bool, limit: Limit) -> Entries:  # noqa: ARG001
@@ -157,7 +187,11 @@ def read_parquet(path: Path, trust: bool, limit: Limit) -> Entries:  # noqa: ARG
     fields = [field for field in schema if not field.name.startswith("__index_level_")]
     return {
         field.name: Entry(
-            (rows,), str(field.type), _parquet_reader(path, field, limit), rows * _width(field.type)
+            (rows,),
+            str(field.type),
+            _parquet_reader(path, field, limit),
+            rows * _width(field.type),
+            _parquet_reader(path, field, limit, SAMPLE_ROWS),
         )
         for field in fields
     }
@@ -170,7 +204,11 @@ def _width(kind: Any) -> int:
     return -(-kind.bit_width // 8) if pyarrow.types.is_primitive(kind) else 8
 
 
-def _parquet_reader(path: Path, field: Any, limit: Limit) -> Callable[[], Array]:
+def _parquet_reader(
+    path: Path, field: Any, limit: Limit, first: int | None = None
+) -> Callable[[], Array]:
+    """Make what reads a column, or its first rows alone."""
+
     def read() -> Array:
         import pyarrow.parquet
 
@@ -180,8 +218,10 @@ def _parquet_reader(path: Path, field: Any, limit: Limit) -> Callable[[], Array]
         texts = [field.name] if _is_text(field.type) else []
         batches, needed = [], 0
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
-            for batch in file.iter_batches(batch_size=1_000_000, columns=[field.name]):
+            for batch in file.iter_batches(batch_size=first or 1_000_000, columns=[field.name]):
                 batches.append(batch.column(0))
+                if first is not None:
+                    break
                 needed += batch.nbytes
                 limit.check(needed, f"the column {field.name!r}")
         if not batches:
@@ -245,6 +285,7 @@ READERS: dict[str, Callable[[Path, bool, Limit], Entries]] = {
     ".mat": read_mat,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
+    ".nwb": read_hdf5,
     ".csv": read_table,
     ".tsv": read_table,
     ".parquet": read_parquet,

@@ -12,12 +12,14 @@ from grevy.data.files.cells import single, stacked
 from grevy.data.files.chunks import check_chunks
 from grevy.data.files.entries import (
     DEEPEST,
+    SAMPLE_BYTES,
     Array,
     Entries,
     Entry,
     as_text,
     held,
     refused_kind,
+    sample_rows,
 )
 from grevy.data.files.limits import SURELY_FITS, Limit
 
@@ -66,12 +68,13 @@ class _Walk:
                 yield from self._references(key, item, above)
             elif _matlab_class(item) == b"char" or _is_empty(item):
                 self._spend(_unpacked(item), key)
-                yield key, held(_from_hdf5(item, self.limit), self.limit)
+                yield key, held(read_dataset(item, self.limit), self.limit)
             else:
                 shape = item.shape[::-1] if _matlab_class(item) else item.shape
                 dtype = "bool" if _matlab_class(item) == b"logical" else str(item.dtype)
                 read = _reader(self.path, item.name, self.limit)
-                yield key, Entry(shape, dtype, read, _unpacked(item))
+                sample = _sampler(self.path, item, self.limit)
+                yield key, Entry(shape, dtype, read, _unpacked(item), sample)
 
     def _references(
         self, key: str, item: Any, above: frozenset[int]
@@ -103,7 +106,7 @@ class _Walk:
         self.limit.check(self.spent, f"what is up to {key!r}")
 
 
-def _attribute(item: Any, name: str, kinds: str) -> Any:
+def attribute(item: Any, name: str, kinds: str) -> Any:
     """Read a single number or fixed text beside an object; None if there is no such thing."""
     if name not in item.attrs:
         return None
@@ -114,17 +117,19 @@ def _attribute(item: Any, name: str, kinds: str) -> Any:
 
 
 def _matlab_class(item: Any) -> bytes:
-    return bytes(_attribute(item, "MATLAB_class", "S") or b"")
+    return bytes(attribute(item, "MATLAB_class", "S") or b"")
 
 
 def _is_empty(item: Any) -> bool:
-    return bool(_attribute(item, "MATLAB_empty", "iub"))
+    return bool(attribute(item, "MATLAB_empty", "iub"))
 
 
-def _unpacked(item: Any) -> int:
-    """Return the memory that a data set takes, whole chunks where it lies in chunks."""
+def _unpacked(item: Any, upto: tuple[int, ...] | None = None) -> int:
+    """Return the memory that a data set, or its part, takes; chunks are unpacked whole."""
     sides = item.chunks or (1,) * item.ndim
-    whole = (-(-length // side) * side for length, side in zip(item.shape, sides, strict=True))
+    whole = (
+        -(-length // side) * side for length, side in zip(upto or item.shape, sides, strict=True)
+    )
     each = item.dtype.itemsize if item.dtype.kind != "O" else OBJECT_BYTES
     return math.prod(whole) * each if item.size else 0
 
@@ -134,21 +139,66 @@ def _reader(path: Path, name: str, limit: Limit) -> Callable[[], Array]:
         import h5py
 
         with h5py.File(path, "r") as file:
-            return _from_hdf5(file[name], limit)
+            return read_dataset(file[name], limit)
 
     return read
+
+
+def _sampler(path: Path, item: Any, limit: Limit) -> Callable[[], Array] | None:
+    """Make what reads the first rows of a large data set; of MATLAB's they are the last axis."""
+    if item.dtype.kind not in "fiub" or not item.ndim or _unpacked(item) <= SAMPLE_BYTES:
+        return None
+    name, turned = item.name, bool(_matlab_class(item))
+    shape = item.shape[::-1] if turned else item.shape
+    rows = sample_rows(shape, item.dtype.itemsize)
+
+    def sample() -> Array:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            array = read_rows(file[name], limit, rows, last=turned)
+        return array.T if turned else array
+
+    return sample
+
+
+def read_rows(item: Any, limit: Limit, rows: int, *, last: bool = False) -> Array:
+    """Read the first rows of a data set of numbers, along its first axis or its last.
+
+    Parameters
+    ----------
+    item : h5py.Dataset
+    limit : Limit
+    rows : int
+    last : bool
+
+    Raises
+    ------
+    GrevyError
+        If that takes more memory than the limit.
+    """
+    axis = item.ndim - 1 if last else 0
+    upto = tuple(rows if each == axis else size for each, size in enumerate(item.shape))
+    _check_place(item)
+    limit.check(_unpacked(item, upto), f"a part of the array {item.name!r}")
+    check_chunks(item, limit, upto)
+    return np.asarray(item[..., :rows] if last else item[:rows])
+
+
+def _check_place(item: Any) -> None:
+    if item.external or item.is_virtual:
+        raise ValueError(f"{item.name} lies in other files; copy it into this one")
 
 
 def _checked(item: Any, limit: Limit) -> Any:
     """Return a data set that may be read: within the limit, and in the file itself."""
     limit.check(_unpacked(item), f"the array {item.name!r}")
-    if item.external or item.is_virtual:
-        raise ValueError(f"{item.name} lies in other files; copy it into this one")
+    _check_place(item)
     check_chunks(item, limit)
     return item
 
 
-def _from_hdf5(item: Any, limit: Limit) -> Array:
+def read_dataset(item: Any, limit: Limit) -> Array:
     """Read a data set; from MATLAB the axes come reversed, logicals and text as integers."""
     import h5py
 

@@ -1,25 +1,27 @@
 """A file of arrays -> a recording: which array is what, in the user's words."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any
 
 import numpy as np
 
 from grevy.data.files.arrays import describe, dotted, matching, open_arrays, read_selection
 from grevy.data.files.entries import SINGLE, Array, Entries
-from grevy.data.labels import TAU, Kind, Label, make_label
+from grevy.data.files.label_specs import (
+    LabelSpec,
+    are_whole,
+    label_as_asked,
+    parse_spec,
+    refuse_period,
+)
+from grevy.data.files.nwb.reading import read_nwb
+from grevy.data.labels import Label
 from grevy.data.recording import Recording, make_recording
 from grevy.errors import GrevyError
 
-_LOG = logging.getLogger(__name__)
-
-# What a turn may exceed 2 pi by in float32, or in a file with four decimals.
-ROUNDING = 1e-3
-KINDS: tuple[str, ...] = get_args(Kind)
+NWB = ".nwb"
 
 
 def read_recording(
@@ -34,6 +36,8 @@ def read_recording(
     max_bytes: int | None = None,
     transpose: bool = False,
     label_data: str | Path | None = None,
+    bin: float | None = None,
+    units: str | None = None,
 ) -> Recording:
     """Read a recording from one file, or its labels from a second one.
 
@@ -53,7 +57,8 @@ def read_recording(
     period : float, optional
         One full turn of the circular labels in their own unit; 2 pi if not given.
     segments : str, optional
-        Key of (S, 2) runs [start, stop), or of one identifier for each time step.
+        Key of (S, 2) runs [start, stop), or of one identifier for each time step; of an NWB file
+        a table of intervals, such as `trials`.
     sampling_rate : float, optional
         In Hz.
     trust : bool
@@ -64,22 +69,42 @@ def read_recording(
         Turn every two-dimensional array, for files that have time last: (N, T) and (L, T).
     label_data : str or Path, optional
         The file that holds labels and segments, if it is another one.
+    bin : float, optional
+        NWB only: width of the bins in seconds in which spikes are counted.
+    units : str, optional
+        NWB only: which units to take, as comparisons of their columns joined by and, or, not:
+        ``quality == 'good' and snr > 3``.
+
+    Notes
+    -----
+    An NWB file is read as ``docs/nwb.md`` says; its keys are paths, and it brings its own times.
 
     Raises
     ------
     GrevyError
         If the file cannot be read, a key or kind is wrong, or the arrays do not fit together.
     """
+    if Path(path).suffix.lower() == NWB or Path(label_data or "").suffix.lower() == NWB:
+        others = {
+            "label_data": label_data, "transpose": transpose, "sampling_rate": sampling_rate,
+        }  # fmt: skip
+        _refuse_beside_nwb(path, label_data, others)
+        return read_nwb(
+            path, neural=neural, labels=labels, period=period, segments=segments, bin=bin,
+            units=units, max_bytes=max_bytes,
+        )  # fmt: skip
+    given = [f"`{name}`" for name, value in (("bin", bin), ("units", units)) if value is not None]
+    if given:
+        raise GrevyError(
+            f"{path}: {' and '.join(given)} would be for the spike times of an NWB file ({NWB}). "
+            f"Leave out."
+        )
     activity_file = _File.opened(path, trust, max_bytes, transpose)
     file = activity_file
     if label_data is not None:
         file = _File.opened(label_data, trust, max_bytes, transpose)
-    specs = [_parse(spec, file.entries) for spec in labels]
-    if period is not None and not any(spec.kind == "circular" for spec in specs):
-        raise GrevyError(
-            f"period {period:g} was given, but no label is circular. Ask for one with "
-            f"KEY:circular, or drop the period."
-        )
+    specs = [parse_spec(spec, lambda key: dotted(key) in file.entries) for spec in labels]
+    refuse_period(period, specs)
     keys = [spec.key for spec in specs] + ([segments] if segments else [])
     taken = frozenset(name for key in keys for name in matching(file.path, file.entries, key))
     taken = taken if file is activity_file else frozenset()
@@ -97,6 +122,23 @@ def read_recording(
         sampling_rate=sampling_rate,
         source=str(path) if label_data is None else f"{path}, labels from {label_data}",
     )
+
+
+def _refuse_beside_nwb(
+    path: str | Path, label_data: str | Path | None, given: dict[str, Any]
+) -> None:
+    """Refuse what an NWB file says itself, and one in the place of arrays without times."""
+    if Path(path).suffix.lower() != NWB:
+        raise GrevyError(
+            f"`label_data={label_data}`: labels in an NWB file are on a clock of their own, and "
+            f"{path} has none. Give the NWB file as `data`."
+        )
+    names = [f"`{name}`" for name, value in given.items() if value]
+    if names:
+        raise GrevyError(
+            f"{path}: {', '.join(names)}: an NWB file holds its labels and times itself, time "
+            f"first. Leave out."
+        )
 
 
 @dataclass(frozen=True)
@@ -132,35 +174,6 @@ class _File:
         return array if array.ndim == 2 and array.shape[1] == 2 else self.read(key)
 
 
-@dataclass(frozen=True)
-class _Spec:
-    """A label, as it was asked for."""
-
-    key: str
-    kind: Kind | None = None
-    unit: str = ""
-
-
-def _parse(spec: str, entries: Entries) -> _Spec:
-    """Split `KEY[:KIND[:UNIT]]`; a key may hold colons itself, so the last parts alone count."""
-    key, colon, kind = spec.rpartition(":")
-    if not colon or dotted(spec) in entries:
-        return _Spec(spec)
-    if kind in KINDS:
-        return _Spec(key, cast(Kind, kind))
-    shorter, colon, middle = key.rpartition(":")
-    unit = ""
-    if colon and (middle in KINDS or dotted(shorter) in entries):
-        key, kind, unit = shorter, middle, f":{kind}"
-    if kind in KINDS:
-        return _Spec(key, cast(Kind, kind), unit[1:].strip())
-    near = get_close_matches(kind, KINDS, n=1)
-    hint = f"Choose from {', '.join(KINDS)}."
-    if near:
-        hint = f"Did you mean {f'{key}:{near[0]}{unit}'!r}?"
-    raise GrevyError(f"label {spec!r}: unknown kind {kind!r}. {hint}")
-
-
 def _check_lengths(file: _File, keys: Iterable[str], other: Path, length: int) -> None:
     """Refuse labels of another recording; segments may be runs, and are checked as such."""
     for key in keys:
@@ -194,54 +207,11 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
     )
 
 
-def _label(file: _File, spec: _Spec, period: float | None, activity: Array) -> Label:
-    key, kind = spec.key, spec.kind
-    values = _upright(file.read(key))
-    length = len(activity)
-    if len(values) != length and activity.ndim == 2:
-        _refuse_transposed(file, key, values, activity)
-    if kind == "discrete" and values.dtype.kind == "f" and _whole(values):
-        values = values.astype(np.int64)  # MATLAB and tables keep whole numbers as floats
-    label = make_label(key, values, kind, period if kind == "circular" else None, spec.unit)
-    if label.kind == "circular" and period is None and _look_like_degrees(values):
-        _LOG.warning(
-            f"label {key!r}: values from {values.min():g} to {values.max():g} look like degrees; "
-            f"give `period=360`."
-        )
-    elif kind is None and label.kind == "continuous" and _look_like_radians(values):
-        _LOG.warning(
-            f"label {key!r}: values from {values.min():g} to {values.max():g} that jump by a turn "
-            f"look like angles in radians; give {key}:circular, or {key}:continuous if they are "
-            f"none."
-        )
-    elif values.dtype.kind in "iu" and len(label.classes) > length / 5:
-        _LOG.warning(
-            f"label {key!r}: {len(label.classes)} classes in {length} time steps; give "
-            f"{key}:continuous if it is a quantity."
-        )
-    return label
-
-
-def _look_like_degrees(values: Array) -> bool:
-    """Tell whether angles in radians would span several turns, and jump by more than half a turn.
-
-    Radians that go on counting after a turn span as many, but do not jump.
-    """
-    angles = values.astype(np.float64)
-    jumps = np.abs(np.diff(angles)) > np.pi
-    return float(np.ptp(angles)) > 3 * TAU and bool(jumps.any())
-
-
-def _look_like_radians(values: Array) -> bool:
-    """Tell whether numbers fill one turn, and go round: small steps, and now and then a jump."""
-    if values.ndim != 1 or values.dtype.kind != "f" or len(values) < 3:
-        return False
-    angles = values.astype(np.float64)
-    low, high = float(angles.min()), float(angles.max())
-    within = (low >= 0 and high <= TAU + ROUNDING) or max(-low, high) <= np.pi + ROUNDING
-    steps = np.abs(np.diff(angles))
-    goes_round = bool((steps > 0.9 * TAU).any()) and float(np.median(steps)) < TAU / 8
-    return within and high - low > 0.9 * TAU and goes_round
+def _label(file: _File, spec: LabelSpec, period: float | None, activity: Array) -> Label:
+    values = _upright(file.read(spec.key))
+    if len(values) != len(activity) and activity.ndim == 2:
+        _refuse_transposed(file, spec.key, values, activity)
+    return label_as_asked(spec, values, period, len(activity))
 
 
 def _refuse_transposed(file: _File, key: str, values: Array, activity: Array) -> None:
@@ -280,11 +250,7 @@ def _upright(values: Array) -> Array:
     return values.reshape(-1) if values.ndim == 2 and 1 in values.shape else values
 
 
-def _whole(values: Array) -> bool:
-    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
-
-
 def _runs(values: Array) -> Array:
     values = _upright(values) if values.shape != (1, 2) else values
-    whole = values.ndim == 2 and values.dtype.kind == "f" and _whole(values)
+    whole = values.ndim == 2 and values.dtype.kind == "f" and are_whole(values)
     return values.astype(np.int64) if whole else values
