@@ -26,7 +26,7 @@ def make_training(
 ) -> Training:
     """Bring data, model and sampler together."""
     models = tuple(state.model) if state.several else (state.model,)
-    left, right = receptive_field(models[0])
+    left, right = receptive_field(models[0], parameters.causal)
     plan = sampling_plan(parameters, recordings)
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives

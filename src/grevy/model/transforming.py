@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from grevy.data import Recording, make_recording
-from grevy.engine import embed, fitting_positions, on_device, receptive_field
+from grevy.engine import embed, fitting_positions, on_device
 from grevy.errors import GrevyError, SessionError
 from grevy.model.architectures import subsamples
 from grevy.model.fitted import Fitted
@@ -49,18 +49,24 @@ def transform(
     if subsamples(model):
         return _subsampled(fitted, model, recording, pad)
     chunk = None if batch_size is None else int(batch_size)
-    embedding = embed(model, recording.neural, recording.segments, fitted.device, chunk)
+    embedding = embed(
+        model,
+        recording.neural,
+        recording.segments,
+        fitted.device,
+        chunk,
+        fitted.receptive_field,
+    )
     if pad:
         return embedding
-    left, right = receptive_field(model)
-    return embedding[fitting_positions(recording.segments, left, right)]
+    return embedding[fitting_positions(recording.segments, *fitted.receptive_field)]
 
 
 def _subsampled(
     fitted: Fitted, model: nn.Module, recording: Recording, pad: bool
 ) -> npt.NDArray[np.float32]:
     """Embed with a model that gives one row for several steps: all at once, as `cebra` does."""
-    name, (left, right) = type(model).__name__, receptive_field(model)
+    name, (left, right) = type(model).__name__, fitted.receptive_field
     if len(recording.segments) > 1:
         raise GrevyError(
             f"transform: {name!r} gives one row for several time steps and would run across the "

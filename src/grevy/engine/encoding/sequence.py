@@ -31,6 +31,7 @@ def embed(
     segments: IntArray,
     device: str | torch.device,
     chunk: int | None = None,
+    offset: tuple[int, int] | None = None,
 ) -> Array:
     """Embed every time step, edges of segments padded with their first or last step.
 
@@ -48,13 +49,16 @@ def embed(
     device : str or torch.device
     chunk : int, optional
         Steps embedded at once, about; a few thousand if not given.
+    offset : tuple of int, optional
+        (left, right) as by `receptive_field`; the model's own if not given.
 
     Returns
     -------
     ndarray of shape (T, D), float32
     """
     will_compute()
-    width = sum(receptive_field(model))
+    offset = offset or receptive_field(model)
+    width = sum(offset)
     network = _compiled(model, width)
     size = int(np.diff(segments).sum())
     widened = size + (width - 1) * len(segments)
@@ -67,7 +71,7 @@ def embed(
     model.eval()
     embedding = np.empty((0, 0), np.float32)
     try:
-        embed_pieces = _way(model, network, neural, device, _chunks(segments, per_chunk))
+        embed_pieces = _way(model, network, neural, device, _chunks(segments, per_chunk), offset)
         for pieces, bounds in _chunks(segments, per_chunk):
             values = embed_pieces(pieces, bounds)
             if not embedding.size:
@@ -115,9 +119,9 @@ def _way(
     neural: Array,
     device: str | torch.device,
     chunks: Iterator[tuple[IntArray, IntArray]],
+    offset: tuple[int, int],
 ) -> Callable[[IntArray, IntArray], Array]:
     """Return what embeds the steps of pieces, given their bounds; its result may be overwritten."""
-    offset = receptive_field(model)
     if network is None and not is_convolutional(model):
         return partial(_embed_windows, model, neural, offset, device)
     if network is None:
