@@ -32,14 +32,10 @@ def transform(
         raise GrevyError(
             f"transform: batch_size is {batch_size!r}; expected a whole number of at least 1."
         )
-    try:
-        fitted.solver._check_is_session_id_valid(session_id=session_id)
-    except RuntimeError as error:
-        raise SessionError(f"transform: {error}") from error
+    model = encoder_of(fitted, session_id, "transform")
     if isinstance(X, Recording):
         X, segments = X.neural, X.segments if segments is None else segments
     recording = make_recording(X, segments=segments)
-    model = fitted.solver._get_model(session_id)
     if recording.n_neurons != model.num_input:
         raise GrevyError(
             f"transform: data of shape {recording.neural.shape} has {recording.n_neurons} "
@@ -60,6 +56,22 @@ def transform(
     if pad:
         return embedding
     return embedding[fitting_positions(recording.segments, *fitted.receptive_field)]
+
+
+def encoder_of(fitted: Fitted, session_id: int | None, caller: str) -> nn.Module:
+    """Return the encoder of a recording.
+
+    Raises
+    ------
+    SessionError
+        If there are several and none of them was chosen, or there is no such one.
+    """
+    try:
+        fitted.solver._check_is_session_id_valid(session_id=session_id)
+    except RuntimeError as error:
+        raise SessionError(f"{caller}: {error}") from error
+    model: nn.Module = fitted.solver._get_model(session_id)
+    return model
 
 
 def _subsampled(

@@ -137,19 +137,61 @@ def _way(
 
 def _over_buffers(network: Network, neural: Array, room: int) -> Callable[[Any], Array]:
     """Return what applies a network to rows of a recording, at most `room` of them."""
+    run = _laid_out(network, room, neural.shape[1])
+    return lambda rows: run(neural[rows])
+
+
+def _laid_out(network: Network, room: int, n_neurons: int) -> Callable[[Array], Array]:
+    """Return what applies a network to a sequence (K, N) of at most `room` steps."""
     # What shorter sequences leave at the end is computed too, and nobody looks at it. A single row
     # of output would lie in memory like a row of many columns, and be added up in another order.
-    shape = (max(room, reach(network.layers) + 2), neural.shape[1])
+    shape = (max(room, reach(network.layers) + 2), n_neurons)
     sequence = torch.zeros(shape, dtype=torch.float32, device="cpu")
     output, forward = lay_out_sequence(network, sequence)
     into, values = sequence.numpy(), output.numpy()
 
-    def apply(rows: Any) -> Array:
-        given = neural[rows]
+    def run(given: Array) -> Array:
         into[: len(given)] = given
         for operation in forward:
             operation()
         return values
+
+    return run
+
+
+@torch.no_grad()
+def window_embedder(
+    model: nn.Module, width: int, n_neurons: int, device: str | torch.device
+) -> Callable[[Array], Array]:
+    """Lay out a model for one window at a time.
+
+    Parameters
+    ----------
+    model : Module
+        In evaluation mode; its weights are read where they lie, at every call.
+    width : int
+        W, the steps of a window.
+    n_neurons : int
+        N.
+    device : str or torch.device
+        Of the model.
+
+    Returns
+    -------
+    callable
+        From a window (W, N) of float32 to its embedding (D,), the same to the last bit as of
+        `embed` where compiled loops run all layers. Its memory may serve the next call.
+    """
+    will_compute()
+    network = _compiled(model, width)
+    if network is not None:
+        run = _laid_out(network, width, n_neurons)
+        return lambda window: run(window)[0]
+
+    @torch.no_grad()
+    def apply(window: Array) -> Array:
+        rows = torch.tensor(window, dtype=torch.float32, device=device)
+        return apply_windows(model, rows.T[None])[0].cpu().numpy()
 
     return apply
 
