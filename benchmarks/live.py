@@ -1,8 +1,8 @@
 """How long the embedding of one sample takes as it comes, and whether memory grows in an hour.
 
 Replays samples of 100 neurons one by one through `grevy.Stream`, as fast as they are taken unless
-a rate is given, and prints quantiles of the time for each and the resident memory on the way. 360 000 are an hour at
-100 Hz.
+a rate is given, and prints quantiles of the time for each and the resident memory on the way.
+360 000 are an hour at 100 Hz.
 """
 
 import argparse

@@ -316,6 +316,29 @@ def embed(
     print(f"{shown(str(output))}: {shape[0]} time steps x {shape[1]} dimensions")
 
 
+@takes_settings(app, "imports", trust="Allow pickled code in a .pt file to run.")
+def export(
+    target: Annotated[
+        Path, typer.Argument(help="Folder of a finished run, or a .pt file of grevy or cebra.")
+    ],
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="Write the encoder here, as .onnx: (T, N) in, (T - W + 1, D) out."),
+    ] = None,
+    session: Annotated[int | None, typer.Option(help="Which encoder of several.", min=0)] = None,
+    **settings: Any,
+) -> None:
+    """Write what other programs read: the encoder as ONNX."""
+    from grevy.errors import GrevyError
+    from grevy.runs import export_onnx
+
+    if onnx is None:
+        raise GrevyError("nothing to write. Say what and where: `onnx=FILE`.")
+    trust, imports = bool(settings["trust"]), settings["imports"] or ()
+    export_onnx(target, onnx, session=session, trust=trust, imports=imports)
+    print(shown(str(onnx)))
+
+
 def main() -> None:
     """Run the command line."""
     app()
