@@ -33,6 +33,7 @@ from grevy.data.splits import (
     step_folds,
     training_segments,
 )
+from grevy.data.stored import Stored, is_large
 
 __all__ = [
     "LARGEST",
@@ -48,6 +49,7 @@ __all__ = [
     "Recording",
     "Split",
     "SplitKind",
+    "Stored",
     "align_labels",
     "bin_spikes",
     "block_folds",
@@ -65,6 +67,7 @@ __all__ = [
     "grouped_names",
     "hold_out",
     "import_module",
+    "is_large",
     "join_recordings",
     "laid_out",
     "list_arrays",
