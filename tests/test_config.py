@@ -66,6 +66,7 @@ anything = {
     "seeds": whole,
     "umap": st.just(False),  # as the folds
     "precision": st.sampled_from(["float32", "bf16"]),
+    "causal": st.booleans(),
     "device": names,
     "output_dir": names,
 }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from grevy.errors import GrevyError
     from grevy.evaluation import consistency, decode, decode_folds, evaluate, null_test
-    from grevy.model import CEBRA, Checkpoints, Validation, goodness_of_fit
+    from grevy.model import CEBRA, Checkpoints, Stream, Validation, goodness_of_fit
     from grevy.runs import Run, run_experiment
 
 # Each public name, by the wing that it comes from.
@@ -44,7 +44,7 @@ _NAMES = {
     ),
     "errors": ("GrevyError",),
     "evaluation": ("consistency", "decode", "decode_folds", "evaluate", "null_test"),
-    "model": ("CEBRA", "Checkpoints", "Validation", "goodness_of_fit"),
+    "model": ("CEBRA", "Checkpoints", "Stream", "Validation", "goodness_of_fit"),
     "runs": ("Run", "run_experiment"),
 }  # fmt: skip
 _HOME = {name: wing for wing, names in _NAMES.items() for name in names}
@@ -58,6 +58,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "Split",
+    "Stream",
     "Validation",
     "bin_spikes",
     "block_folds",

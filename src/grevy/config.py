@@ -148,6 +148,9 @@ class RunConfig(BaseModel):
     min_temperature: float | None = _model(0.1, "For auto. Default {default}.", **_positive)
     distance: Literal["cosine", "euclidean"] = _model("cosine", "{choices}.")
     precision: Literal["float32", "bf16"] = _model("float32", "{choices}.")
+    causal: bool = _model(
+        False, "Windows end at the present: no step of the future is needed to embed it."
+    )
     validation: float = _model(
         0.0, "Fraction of the training time whose loss is only watched.", ge=0, lt=1
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from grevy.engine.encoding.encoder import Encoder, encode, pack
 from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
 from grevy.engine.encoding.models import is_convolutional, receptive_field
-from grevy.engine.encoding.sequence import embed
+from grevy.engine.encoding.sequence import embed, window_embedder
 from grevy.engine.kernels.library import kernels_for
 from grevy.engine.layers.compilation import compile_network
 from grevy.engine.layers.fused import Fused, FusedNormalise, fuse
@@ -350,6 +350,19 @@ def test_neither_chunks_nor_threads_change_an_embedding(monkeypatch):
 
 
 @needs_loops
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_window_by_itself_has_the_row_of_the_sequence(name):
+    model, neural = make_model(name), make_neural(length=80)
+    left, right = receptive_field(model)
+    rows = embed(model, neural, np.array([[0, 80]]), "cpu")
+    embed_window = window_embedder(model, left + right, 5, "cpu")
+    found = [embed_window(neural[t - left : t + right]).copy() for t in range(left, 80 - right + 1)]
+    expected = rows[left : 80 - right + 1]
+    if name in ALONE:
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.uint16, bool])
 def test_recordings_of_other_types_are_embedded_as_float32(dtype):
     model, neural = make_model("offset5-model"), make_neural().round().clip(0, 3).astype(dtype)

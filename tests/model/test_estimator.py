@@ -24,6 +24,8 @@ LINE = np.cumsum(RNG.normal(size=(120, 2)), axis=0)
 KLASS = RNG.integers(0, 3, 120)
 SMALL = {"max_iterations": 4, "batch_size": 16, "num_hidden_units": 4, "device": "cpu", "seed": 0}
 
+OWN = ("seed", "prior", "num_negatives", "precision", "causal")
+
 
 def small(**options):
     return CEBRA(**{**SMALL, **options})
@@ -61,9 +63,9 @@ def sessions_of(data):
 # --- scikit-learn ----------------------------------------------------------------------------
 
 
-def test_parameters_are_those_of_cebra_and_four_more():
+def test_parameters_are_those_of_cebra_and_five_more():
     mine, theirs = CEBRA().get_params(), cebra.CEBRA().get_params()
-    assert set(mine) - set(theirs) == {"seed", "prior", "num_negatives", "precision"}
+    assert set(mine) - set(theirs) == set(OWN)
     assert {name: mine[name] for name in theirs} == theirs
 
 
@@ -116,7 +118,7 @@ PLAIN_KINDS = ["time", "single", "discrete", "mixed", "several", "learnt tempera
 def test_what_plain_cebra_wrote_loads_and_goes_on(kind, tmp_path):
     data, options = KINDS[kind]
     options = {**SMALL, **options}
-    for name in ("seed", "prior", "num_negatives", "precision"):
+    for name in OWN:
         options.pop(name, None)
     if isinstance(data[0], list):
         data = data[0], [labels.astype(np.float32) for labels in data[1]]
@@ -476,6 +478,7 @@ def test_checkpoints_and_resume_are_never_ignored(tmp_path):
         {"distance": "euclidean"},
         {"temperature": 0.5},
         {"temperature_mode": "auto"},
+        {"causal": True, "model_architecture": "offset5-model"},
     ],
     ids=str,
 )

@@ -103,7 +103,8 @@ def test_retraining_on_moved_labels():
     ("architecture", "steps"),
     [("offset1-model", 1), ("offset5-model", 5), ("offset10-model", 10)],
 )
-def test_baselines_see_what_the_encoder_sees(architecture, steps, monkeypatch):
+@pytest.mark.parametrize("causal", [False, True])
+def test_baselines_see_what_the_encoder_sees(architecture, steps, causal, monkeypatch):
     """One neural step is changed; the embedding changes where the window given reaches it."""
     given = {}
 
@@ -113,7 +114,7 @@ def test_baselines_see_what_the_encoder_sees(architecture, steps, monkeypatch):
 
     monkeypatch.setattr("grevy.runs.assessment.evaluate", watched)
     recording = made()
-    few = {"model_architecture": architecture, "max_iterations": 2}
+    few = {"model_architecture": architecture, "max_iterations": 2, "causal": causal}
     found, model, *_ = assessed([recording], **few)
     assert found.metrics["window_steps"] == sum(given["window"]) == steps
     lines = set(found.metrics["scores"]["place"]["blocked"])
@@ -121,6 +122,7 @@ def test_baselines_see_what_the_encoder_sees(architecture, steps, monkeypatch):
     neural = recording.neural.copy()
     neural[250] += 5
     before, after = given["window"]
+    assert after == 1 if causal else abs(before - after) <= 1
     changed = embed_recordings(model, [dataclasses.replace(recording, neural=neural)])
     moved = (changed != embed_recordings(model, [recording])).any(axis=1)
     reached = 250 - np.flatnonzero(moved)

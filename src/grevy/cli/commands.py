@@ -264,26 +264,6 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
         print(shown(str(write_report(folder))))
 
 
-@app.command(cls=Command)
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    nwb: Annotated[
-        Path | None, typer.Option(help=r"New NWB file; needs `pip install 'grevy\[nwb]'`.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(help="New table.")] = None,
-) -> None:
-    """Write the embedding of a finished run, with its times, for other programs."""
-    from grevy.archive import RunFolder, export_csv, export_nwb, read_run
-
-    if nwb is None and csv is None:
-        raise GrevyError("nothing to write was asked for. Give `nwb=FILE`, `csv=FILE`, or both.")
-    archived = read_run(RunFolder(run))
-    for path, write in ((nwb, export_nwb), (csv, export_csv)):
-        if path is not None:
-            write(archived, path)
-            print(shown(str(path)))
-
-
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
     "imports", "bin", "units",
@@ -365,6 +345,41 @@ def embed(
         settings[name] = bool(settings[name])
     shape = embed_file(model, data, output, session=session, device=device, **settings)
     print(f"{shown(str(output))}: {shape[0]} time steps x {shape[1]} dimensions")
+
+
+@takes_settings(app, "imports", trust="Allow pickled code in a .pt file to run.")
+def export(
+    target: Annotated[
+        Path, typer.Argument(help="Folder of a finished run, or a .pt file of grevy or cebra.")
+    ],
+    nwb: Annotated[
+        Path | None,
+        typer.Option(help=r"A run's embedding as an NWB file; needs `pip install 'grevy\[nwb]'`."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="A run's embedding as a table.")] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="The encoder, as .onnx: (T, N) in, (T - W + 1, D) out."),
+    ] = None,
+    session: Annotated[int | None, typer.Option(help="Which encoder of several.", min=0)] = None,
+    **settings: Any,
+) -> None:
+    """Write what other programs read: a run's embedding with its times, or an encoder."""
+    from grevy.archive import RunFolder, export_csv, export_nwb, read_run
+    from grevy.runs import export_onnx
+
+    if nwb is None and csv is None and onnx is None:
+        raise GrevyError(
+            "nothing to write was asked for. Give `nwb=FILE`, `csv=FILE`, `onnx=FILE`."
+        )
+    for path, write in ((nwb, export_nwb), (csv, export_csv)):
+        if path is not None:
+            write(read_run(RunFolder(target)), path)
+            print(shown(str(path)))
+    if onnx is not None:
+        trust, imports = bool(settings["trust"]), settings["imports"] or ()
+        export_onnx(target, onnx, session=session, trust=trust, imports=imports)
+        print(shown(str(onnx)))
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ from grevy.data.splits import (
     step_folds,
     training_segments,
 )
+from grevy.data.stored import Stored, is_large
 
 __all__ = [
     "LARGEST",
@@ -53,6 +54,7 @@ __all__ = [
     "Recording",
     "Split",
     "SplitKind",
+    "Stored",
     "align_labels",
     "bin_spikes",
     "block_folds",
@@ -71,6 +73,7 @@ __all__ = [
     "hold_out",
     "import_module",
     "inspect_file",
+    "is_large",
     "join_recordings",
     "laid_out",
     "list_arrays",

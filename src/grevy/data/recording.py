@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from grevy.data.arrays import Float64Array, FloatArray, IntArray
 from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
+from grevy.data.stored import Stored, stays_stored
 from grevy.errors import Problems, WrongTypeError
 
 
@@ -20,7 +22,7 @@ class Recording:
     Attributes
     ----------
     neural : ndarray of shape (T, N), float32
-        Time first. May be a memory map.
+        Time first. May be a memory map, or a `Stored`, which is read like an array.
     labels : tuple of Label
         Each of length T; names are unique.
     segments : ndarray of shape (S, 2), int64
@@ -73,7 +75,9 @@ def make_recording(
     Parameters
     ----------
     neural : array_like of shape (T, N)
-        Time first; float, integer or boolean, finite. A memory map of float32 stays one.
+        Time first; float, integer or boolean, finite. A memory map of float32 stays one. One of
+        another type, and a data set of h5py or zarr, is read by rows as they are needed, and so is
+        an array of another type that would take more than a GiB as float32.
     labels : iterable of Label
         Each of length T.
     segments : array_like, optional
@@ -111,7 +115,7 @@ def make_recording(
     return Recording(activity, labels, runs, sampling_rate, source, latent)
 
 
-def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32]:
+def _neural(values: Any, problems: Problems) -> Any:
     """Check the activity and return it as float32; an empty array stands for a broken one."""
     broken = np.empty((0, 1), np.float32)
     if hasattr(values, "toarray"):
@@ -119,8 +123,11 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
         return broken
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
+    if isinstance(values, Stored):
+        values = values.array
+    kept = isinstance(values, np.ndarray) or stays_stored(values)
     try:
-        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+        array = values if kept else np.asarray(values)
     except ValueError as error:
         problems.add(f"neural data has rows of different lengths ({error}); expected (T, N).")
         return broken
@@ -141,14 +148,18 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
             f"neural data of shape {array.shape}; expected (T, N) with T and N at least 1."
         )
         return broken
+    activity: Any = array
     with np.errstate(over="ignore"):  # what overflows is said below
-        activity = array if array.dtype == np.float32 else array.astype(np.float32)
-    bad, first = _scan(activity)
+        if stays_stored(array):
+            activity = Stored(array)
+        elif array.dtype != np.float32:
+            activity = array.astype(np.float32)
+    bad, first = _scan(activity) if array.dtype.kind == "f" else (0, (-1, -1))
     if bad and np.isfinite(array[first]):
         problems.add(
-            f"neural data holds {array[first]:.1e} at time step {first[0]}, neuron {first[1]}: too "
-            f"large for float32, which ends at {np.finfo(np.float32).max:.1e}. Rescale it, or "
-            f"remove what is not data."
+            f"neural data holds {float(array[first]):.1e} at time step {first[0]}, neuron "
+            f"{first[1]}: too large for float32, which ends at {np.finfo(np.float32).max:.1e}. "
+            f"Rescale it, or remove what is not data."
         )
     elif bad:
         problems.add(
@@ -158,7 +169,7 @@ def _neural(values: npt.ArrayLike, problems: Problems) -> npt.NDArray[np.float32
     return activity
 
 
-def _scan(activity: npt.NDArray[np.float32], rows: int = 4096) -> tuple[int, tuple[int, int]]:
+def _scan(activity: Any, rows: int = 4096) -> tuple[int, tuple[int, int]]:
     """Count non-finite values and find the first; in bounded memory."""
     bad, first = 0, (-1, -1)
     for start in range(0, len(activity), rows):

@@ -9,7 +9,8 @@ from grevy.engine.devices import on_device, resolve_device
 from grevy.engine.encoding.encoder import Encoder
 from grevy.engine.encoding.layout import choose_layout
 from grevy.engine.encoding.models import is_convolutional, receptive_field
-from grevy.engine.encoding.sequence import embed
+from grevy.engine.encoding.on_demand import OnDemand
+from grevy.engine.encoding.sequence import embed, window_embedder
 from grevy.engine.interruption import interruptible, terminable
 from grevy.engine.kernels.library import instructions
 from grevy.engine.layers.compilation import compile_network
@@ -37,6 +38,7 @@ __all__ = [
     "Distance",
     "DivergedError",
     "Encoder",
+    "OnDemand",
     "PriorKind",
     "Sampler",
     "SamplingPlan",
@@ -64,4 +66,5 @@ __all__ = [
     "terminable",
     "thread_count",
     "weights_seed",
+    "window_embedder",
 ]

@@ -117,7 +117,8 @@ def can_be_captured(training: Training) -> bool:
     """Tell whether a step does the same on the device whatever its batch."""
     encoder = training.encoder
     compiled = len(encoder.models) == 1 and encoder.networks[0] is not None
-    return compiled and encoder.neural[0].is_cuda and not training.masks
+    held = isinstance(encoder.neural[0], Tensor)
+    return compiled and held and encoder.neural[0].is_cuda and not training.masks
 
 
 def _replaying(training: Training, graph: Graph, update: Callable[[Encoded], Tensor]) -> Stepper:
@@ -126,7 +127,7 @@ def _replaying(training: Training, graph: Graph, update: Callable[[Encoded], Ten
     first: Tensor | None = None
 
     def body() -> Tensor:
-        if network is None or first is None:
+        if network is None or first is None or not isinstance(neural, Tensor):
             raise RuntimeError("only compiled networks can be recorded")
         width = encoder.left + encoder.right
         return update(Encoded(*apply_network(network, neural, first, depth, width)))

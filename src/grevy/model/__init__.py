@@ -9,6 +9,8 @@ from grevy.model.checkpoints import Checkpoints
 from grevy.model.estimator import CEBRA
 from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
 from grevy.model.inputs import gather_recordings
+from grevy.model.live import Stream
+from grevy.model.onnx import write_onnx
 from grevy.model.parameters import Parameters, check_parameters, usable_models
 from grevy.model.plan import sampling_plan
 from grevy.model.replicates import fit_replicates
@@ -18,6 +20,7 @@ __all__ = [
     "CEBRA",
     "Checkpoints",
     "Parameters",
+    "Stream",
     "Validation",
     "check_one_row_for_each_step",
     "check_parameters",
@@ -30,4 +33,5 @@ __all__ = [
     "model_receptive_field",
     "sampling_plan",
     "usable_models",
+    "write_onnx",
 ]

@@ -42,9 +42,9 @@ def new_model(parameters: Parameters, n_neurons: int) -> nn.Module:
 
 
 def model_receptive_field(parameters: Parameters) -> tuple[int, int]:
-    """Return (left, right) of an architecture, before there are data."""
+    """Return (left, right) of the windows that parameters ask for, before there are data."""
     with seeded(0):
-        return receptive_field(new_model(parameters, n_neurons=1))
+        return receptive_field(new_model(parameters, n_neurons=1), parameters.causal)
 
 
 def subsamples(model: nn.Module) -> bool:

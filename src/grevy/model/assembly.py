@@ -1,12 +1,16 @@
 """A model, data and parameters, put together into a `Training`."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from grevy.data import Recording, end_to_end
+from grevy.data import Recording, Stored, end_to_end, is_large
 from grevy.engine import (
     Encoder,
+    OnDemand,
     Training,
     choose_layout,
     compile_network,
@@ -26,7 +30,7 @@ def make_training(
 ) -> Training:
     """Bring data, model and sampler together."""
     models = tuple(state.model) if state.several else (state.model,)
-    left, right = receptive_field(models[0])
+    left, right = receptive_field(models[0], parameters.causal)
     plan = sampling_plan(parameters, recordings)
     sampler = make_sampler(recordings, left, right, plan)
     windows = (2 + plan.hybrid) * sampler.n_references + sampler.n_negatives
@@ -44,10 +48,11 @@ def make_training(
         )
         for recording, model, network in zip(recordings, models, networks, strict=True)
     )
+    most = windows // len(models) * (left + right)
     encoder = Encoder(
         models,
         networks,
-        tuple(on_device(recording.neural, state.device, dtype) for recording in recordings),
+        tuple(_brought(each.neural, most, state.device, dtype) for each in recordings),
         end_to_end(map(len, recordings)),
         left,
         right,
@@ -62,3 +67,20 @@ def make_training(
         state.seed,
         make_masks(parameters.masking_kwargs),
     )
+
+
+def _brought(neural: Any, most: int, device: str, dtype: torch.dtype) -> Tensor | OnDemand:
+    """Bring neural data to a device, or what is stored and large step by step.
+
+    Parameters
+    ----------
+    neural : array or Stored
+    most : int
+        Steps that the windows of a batch hold, at most.
+    device : str
+    dtype : torch.dtype
+    """
+    if is_large(neural) and isinstance(neural, np.memmap | Stored):
+        stored = neural if isinstance(neural, Stored) else Stored(neural)
+        return OnDemand.made(stored, min(most, len(stored)), device, dtype)
+    return on_device(neural, device, dtype)

@@ -108,6 +108,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     precision : {"float32", "bf16"}
         In which the encoder computes in training; weights, loss and optimiser are float32 in
         either. bf16 is faster where the processor multiplies it faster, and less exact.
+    causal : bool
+        Whether windows end at the present: the window at t then spans [t - W + 1, t], where it
+        otherwise lies around t. `transform` and `grevy.Stream` look no step into the future.
 
     Attributes
     ----------
@@ -156,6 +159,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         prior: PriorKind | None = None,
         num_negatives: int | None = None,
         precision: Literal["float32", "bf16"] = "float32",
+        causal: bool = False,
     ) -> None:
         given = locals()
         for name in self._get_param_names():

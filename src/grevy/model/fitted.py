@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from cebra.data import Offset
 from torch import Tensor
 
 from grevy.data import Label, Recording
@@ -23,7 +24,7 @@ class Fitted:
         Criterion, optimiser and history.
     solver_name, device : str
     offset : cebra.data.Offset
-        The receptive field.
+        The receptive field that it was trained with.
     n_features, n_features_in : int or list of int
         N, of each recording if there were several.
     num_sessions : int or None
@@ -69,6 +70,11 @@ class Fitted:
         return (self.model,) if self.num_sessions is None else tuple(self.model)
 
     @property
+    def receptive_field(self) -> tuple[int, int]:
+        """(left, right): a window at t spans [t - left, t + right)."""
+        return int(self.offset.left), int(self.offset.right)
+
+    @property
     def state(self) -> ModelState:
         """What training can go on with."""
         several = self.num_sessions is not None
@@ -80,6 +86,7 @@ def fitted_so_far(
     recordings: Sequence[Recording],
     y: Sequence[Any],
     *,
+    receptive_field: tuple[int, int],
     n_steps: int,
     chance: float,
     data_checksum: str | None,
@@ -96,7 +103,7 @@ def fitted_so_far(
         solver=solver,
         solver_name=solver._variant_name,
         device=state.device,
-        offset=(state.model[0] if state.several else state.model).get_offset(),
+        offset=Offset(*receptive_field),
         n_features=solver.n_features,
         n_features_in=solver.n_features,
         num_sessions=len(recordings) if state.several else None,

@@ -137,6 +137,7 @@ class Course:
             task.state,
             task.recordings,
             task.y,
+            receptive_field=(self.training.encoder.left, self.training.encoder.right),
             n_steps=self.done,
             chance=self.training.chance,
             data_checksum=task.saver.data_checksum if task.saver else None,

@@ -124,15 +124,15 @@ def heldout_goodness_of_fit(
     _check_fitted(model)
     given = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
     encoders = _encoders(model, given)
-    offset = encoders[0].get_offset()
+    field = model.fitted.receptive_field
     plan = sampling_plan(model.parameters, given)
     positions = sum(int(np.diff(recording.segments).sum()) for recording in given)
     if plan.batch_size is None and positions**2 > SIMILARITIES:
         plan = replace(plan, batch_size=int(SIMILARITIES**0.5) // len(given))
-    sampler = make_sampler(given, int(offset.left), int(offset.right), plan)
+    sampler = make_sampler(given, *field, plan)
     n_pairs = sampler.n_references * sampler.n_negatives
     n_steps = min(max(SIMILARITIES // n_pairs, 1), MAX_STEPS)
-    embedding = _embed(encoders, given, model.device_)
+    embedding = _embed(encoders, given, model.device_, field)
     measured = _Measured(model, sampler, embedding, _stretches(sampler))
     totals = np.zeros((3, N_STRETCHES))
     rng = np.random.default_rng(seed)
@@ -171,14 +171,19 @@ def _encoders(model: "CEBRA", recordings: Sequence[Recording]) -> tuple[Any, ...
     return encoders
 
 
-def _embed(encoders: Sequence[Any], recordings: Sequence[Recording], device: str) -> "Tensor":
+def _embed(
+    encoders: Sequence[Any],
+    recordings: Sequence[Recording],
+    device: str,
+    field: tuple[int, int],
+) -> "Tensor":
     """Embed the segments of all recordings, end to end, on the CPU; NaN outside them."""
     import torch
 
     from grevy.engine import embed
 
     parts = [
-        embed(encoder, recording.neural, recording.segments, device)
+        embed(encoder, recording.neural, recording.segments, device, offset=field)
         for encoder, recording in zip(encoders, recordings, strict=True)
     ]
     return torch.from_numpy(np.concatenate(parts))

@@ -55,6 +55,7 @@ class Parameters:
     prior: PriorKind | None
     num_negatives: int | None
     precision: Literal["float32", "bf16"]
+    causal: bool
     given: Mapping[str, Any] = field(repr=False)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.data import Recording, data_checksum
+from grevy.engine import receptive_field
 from grevy.errors import GrevyError
 from grevy.model.checkpoints import Checkpoints, Saver
 from grevy.model.fitted import Fitted
@@ -134,6 +135,11 @@ def task_of_partial_fit(
 ) -> Task:
     """Go on with the model and optimiser at hand; errors as in `CEBRA.partial_fit`."""
     recordings, several = gather_recordings(X, y, segments)
+    if fitted.receptive_field != receptive_field(fitted.encoders[0], parameters.causal):
+        raise GrevyError(
+            "partial_fit: `causal`, which says where windows lie, was changed after fit. Set it "
+            "back, or call fit."
+        )
     state = continued_state(parameters, fitted.state, recordings, several)
     first, n_steps = fitted.n_steps, parameters.max_iterations
     return Task(parameters, state, recordings, y, first, n_steps, hook)

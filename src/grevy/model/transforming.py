@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from grevy.data import Recording, make_recording
-from grevy.engine import embed, fitting_positions, on_device, receptive_field
+from grevy.engine import embed, fitting_positions, on_device
 from grevy.errors import GrevyError, SessionError
 from grevy.model.architectures import subsamples
 from grevy.model.fitted import Fitted
@@ -32,14 +32,10 @@ def transform(
         raise GrevyError(
             f"transform: batch_size is {batch_size!r}; expected a whole number of at least 1."
         )
-    try:
-        fitted.solver._check_is_session_id_valid(session_id=session_id)
-    except RuntimeError as error:
-        raise SessionError(f"transform: {error}") from error
+    model = encoder_of(fitted, session_id, "transform")
     if isinstance(X, Recording):
         X, segments = X.neural, X.segments if segments is None else segments
     recording = make_recording(X, segments=segments)
-    model = fitted.solver._get_model(session_id)
     if recording.n_neurons != model.num_input:
         raise GrevyError(
             f"transform: data of shape {recording.neural.shape} has {recording.n_neurons} "
@@ -49,18 +45,40 @@ def transform(
     if subsamples(model):
         return _subsampled(fitted, model, recording, pad)
     chunk = None if batch_size is None else int(batch_size)
-    embedding = embed(model, recording.neural, recording.segments, fitted.device, chunk)
+    embedding = embed(
+        model,
+        recording.neural,
+        recording.segments,
+        fitted.device,
+        chunk,
+        fitted.receptive_field,
+    )
     if pad:
         return embedding
-    left, right = receptive_field(model)
-    return embedding[fitting_positions(recording.segments, left, right)]
+    return embedding[fitting_positions(recording.segments, *fitted.receptive_field)]
+
+
+def encoder_of(fitted: Fitted, session_id: int | None, caller: str) -> nn.Module:
+    """Return the encoder of a recording.
+
+    Raises
+    ------
+    SessionError
+        If there are several and none of them was chosen, or there is no such one.
+    """
+    try:
+        fitted.solver._check_is_session_id_valid(session_id=session_id)
+    except RuntimeError as error:
+        raise SessionError(f"{caller}: {error}") from error
+    model: nn.Module = fitted.solver._get_model(session_id)
+    return model
 
 
 def _subsampled(
     fitted: Fitted, model: nn.Module, recording: Recording, pad: bool
 ) -> npt.NDArray[np.float32]:
     """Embed with a model that gives one row for several steps: all at once, as `cebra` does."""
-    name, (left, right) = type(model).__name__, receptive_field(model)
+    name, (left, right) = type(model).__name__, fitted.receptive_field
     if len(recording.segments) > 1:
         raise GrevyError(
             f"transform: {name!r} gives one row for several time steps and would run across the "

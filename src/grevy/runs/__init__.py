@@ -11,6 +11,7 @@ from grevy.runs.experiment import (
     train,
     write_outcome,
 )
+from grevy.runs.exporting import export_onnx
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
 from grevy.runs.preparing import make_model, settle_offsets
@@ -26,6 +27,7 @@ __all__ = [
     "embed_recordings",
     "environment",
     "evaluate_target",
+    "export_onnx",
     "finished_run",
     "holdout_split",
     "keep_to_granted_threads",

@@ -50,7 +50,7 @@ def embed_file(
     model = CEBRA.load(
         model_path, weights_only=False if trust else None, map_location=resolve_device(device)
     )
-    encoder = _encoder(model, session)
+    encoder = chosen_encoder(model, session)
     if Path(data).is_file() or Path(data).suffix:
         recording = read_recording(
             data, neural=neural, segments=segments, trust=trust,
@@ -75,7 +75,7 @@ def embed_file(
     return embedding.shape[0], embedding.shape[1]
 
 
-def _encoder(model: "CEBRA", session: int | None) -> int | None:
+def chosen_encoder(model: "CEBRA", session: int | None) -> int | None:
     """Return which encoder to use; None where the model has but one."""
     count = model.num_sessions_
     if count is None:

@@ -1,7 +1,7 @@
 """In training: the embedding of the positions of a batch, and the way back to the weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from grevy.data import Array, IntArray
 from grevy.engine.encoding.layout import Layout
 from grevy.engine.encoding.models import apply_sequence, apply_windows
+from grevy.engine.encoding.on_demand import OnDemand
 from grevy.engine.kernels.calls import cover_windows
 from grevy.engine.layers.network import Network, apply_network
 
@@ -25,7 +26,7 @@ class Encoder:
         One for each recording.
     networks : tuple of Network or None
         The same, compiled, where they could be.
-    neural : tuple of Tensor of shape (T, N)
+    neural : tuple of Tensor of shape (T, N), or OnDemand
         One for each recording; float32, or of the dtype of the compiled network.
     starts : ndarray of shape (S + 1,), int64
         Where each recording begins on the common time axis.
@@ -37,7 +38,7 @@ class Encoder:
 
     models: tuple[nn.Module, ...]
     networks: tuple[Network | None, ...]
-    neural: tuple[Tensor, ...]
+    neural: tuple[Tensor | OnDemand, ...]
     starts: IntArray
     left: int
     right: int
@@ -98,12 +99,17 @@ def _encode_one(
     encoder: Encoder, number: int, positions: Array, alter: Callable[[Tensor], Tensor] | None
 ) -> Encoded:
     model, network = encoder.models[number], encoder.networks[number]
-    neural, layout = encoder.neural[number], encoder.layouts[number]
+    source, layout = encoder.neural[number], encoder.layouts[number]
     width = encoder.left + encoder.right
     start = positions - encoder.left
+    if start.min() < 0 or start.max() > len(source) - width:  # C does not look
+        raise IndexError("a window leaves its recording.")
+    if isinstance(source, OnDemand):  # packed already, whatever the layout
+        neural, start = source.around(start, width)
+        layout = replace(layout, steps=len(neural))
+    else:
+        neural = source
     if network is not None and alter is None:
-        if start.min() < 0 or start.max() > len(neural) - width:  # C does not look
-            raise IndexError("a window leaves its recording.")
         kept = None
         if layout.steps < len(neural):
             start, kept = pack(start, width, len(neural), layout.steps, network.library)

@@ -12,10 +12,19 @@ def is_convolutional(model: nn.Module) -> bool:
     return isinstance(model, ConvolutionalModelMixin) and not isinstance(model, ResampleModelMixin)
 
 
-def receptive_field(model: Any) -> tuple[int, int]:
-    """Return (left, right): a window at t spans [t - left, t + right)."""
+def receptive_field(model: Any, causal: bool = False) -> tuple[int, int]:
+    """Return (left, right): a window at t spans [t - left, t + right).
+
+    Parameters
+    ----------
+    model : Module
+        In `cebra`'s sense: it has ``get_offset()``.
+    causal : bool
+        Whether its W steps are to end with t, as (W - 1, 1), in place of lying around it.
+    """
     offset = model.get_offset()
-    return int(offset.left), int(offset.right)
+    left, right = int(offset.left), int(offset.right)
+    return (left + right - 1, 1) if causal else (left, right)
 
 
 def apply_windows(model: nn.Module, windows: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ def embed(
     segments: IntArray,
     device: str | torch.device,
     chunk: int | None = None,
+    offset: tuple[int, int] | None = None,
 ) -> Array:
     """Embed every time step, edges of segments padded with their first or last step.
 
@@ -48,6 +49,8 @@ def embed(
     device : str or torch.device
     chunk : int, optional
         Steps embedded at once, about; a few thousand if not given.
+    offset : tuple of int, optional
+        (left, right) as by `receptive_field`; the model's own if not given.
 
     Returns
     -------
@@ -59,7 +62,8 @@ def embed(
         If segments hold no step.
     """
     will_compute()
-    width = sum(receptive_field(model))
+    offset = offset or receptive_field(model)
+    width = sum(offset)
     network = _compiled(model, width)
     size = int(np.diff(segments).sum())
     if not size:
@@ -74,7 +78,7 @@ def embed(
     model.eval()
     embedding = np.empty((0, 0), np.float32)
     try:
-        embed_pieces = _way(model, network, neural, device, _chunks(segments, per_chunk))
+        embed_pieces = _way(model, network, neural, device, _chunks(segments, per_chunk), offset)
         for pieces, bounds in _chunks(segments, per_chunk):
             values = embed_pieces(pieces, bounds)
             if not embedding.size:
@@ -122,9 +126,9 @@ def _way(
     neural: Array,
     device: str | torch.device,
     chunks: Iterator[tuple[IntArray, IntArray]],
+    offset: tuple[int, int],
 ) -> Callable[[IntArray, IntArray], Array]:
     """Return what embeds the steps of pieces, given their bounds; its result may be overwritten."""
-    offset = receptive_field(model)
     if network is None and not is_convolutional(model):
         return partial(_embed_windows, model, neural, offset, device)
     if network is None:
@@ -140,19 +144,61 @@ def _way(
 
 def _over_buffers(network: Network, neural: Array, room: int) -> Callable[[Any], Array]:
     """Return what applies a network to rows of a recording, at most `room` of them."""
+    run = _laid_out(network, room, neural.shape[1])
+    return lambda rows: run(neural[rows])
+
+
+def _laid_out(network: Network, room: int, n_neurons: int) -> Callable[[Array], Array]:
+    """Return what applies a network to a sequence (K, N) of at most `room` steps."""
     # What shorter sequences leave at the end is computed too, and nobody looks at it. A single row
     # of output would lie in memory like a row of many columns, and be added up in another order.
-    shape = (max(room, reach(network.layers) + 2), neural.shape[1])
+    shape = (max(room, reach(network.layers) + 2), n_neurons)
     sequence = torch.zeros(shape, dtype=torch.float32, device="cpu")
     output, forward = lay_out_sequence(network, sequence)
     into, values = sequence.numpy(), output.numpy()
 
-    def apply(rows: Any) -> Array:
-        given = neural[rows]
+    def run(given: Array) -> Array:
         into[: len(given)] = given
         for operation in forward:
             operation()
         return values
+
+    return run
+
+
+@torch.no_grad()
+def window_embedder(
+    model: nn.Module, width: int, n_neurons: int, device: str | torch.device
+) -> Callable[[Array], Array]:
+    """Lay out a model for one window at a time.
+
+    Parameters
+    ----------
+    model : Module
+        In evaluation mode; its weights are read where they lie, at every call.
+    width : int
+        W, the steps of a window.
+    n_neurons : int
+        N.
+    device : str or torch.device
+        Of the model.
+
+    Returns
+    -------
+    callable
+        From a window (W, N) of float32 to its embedding (D,), the same to the last bit as of
+        `embed` where compiled loops run all layers. Its memory may serve the next call.
+    """
+    will_compute()
+    network = _compiled(model, width)
+    if network is not None:
+        run = _laid_out(network, width, n_neurons)
+        return lambda window: run(window)[0]
+
+    @torch.no_grad()
+    def apply(window: Array) -> Array:
+        rows = torch.tensor(window, dtype=torch.float32, device=device)
+        return apply_windows(model, rows.T[None])[0].cpu().numpy()
 
     return apply
 
