@@ -139,7 +139,7 @@ def test_mistakes(of_nwb, of_arrays, tmp_path, grevy_run, monkeypatch):
     assert "exists already" in refused(grevy_run, of_nwb, "--nwb", source)
     assert "ends in .nwb" in refused(grevy_run, of_nwb, "--nwb", tmp_path / "a.h5")
     assert "ends in .csv" in refused(grevy_run, of_nwb, "--csv", tmp_path / "a.txt")
-    assert "Give --nwb FILE, --csv FILE, or both" in refused(grevy_run, of_nwb)
+    assert "Say what: --nwb FILE, --csv FILE or --onnx FILE" in refused(grevy_run, of_nwb)
     run = of_arrays()
     err = refused(grevy_run, run, "--nwb", tmp_path / "a.nwb")
     assert "has neither times nor a sampling rate" in err

@@ -53,10 +53,7 @@ def test_of_several_encoders_one_is_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (
-            ["model.pt"],
-            "nothing to write. Say what and where: --nwb FILE, --csv FILE, --onnx FILE.",
-        ),
+        (["model.pt"], "nothing to write. Say what: --nwb FILE, --csv FILE or --onnx FILE."),
         (["model.pt", "--onnx", "a.pt"], "--onnx a.pt: expected the name of a .onnx file."),
         (["nothing.pt", "--onnx", "a.onnx"], "nothing.pt does not exist"),
         (["empty", "--onnx", "a.onnx"], "cebra_model.pt does not exist"),

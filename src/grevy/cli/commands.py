@@ -369,9 +369,7 @@ def export(
     from grevy.runs import export_onnx
 
     if nwb is None and csv is None and onnx is None:
-        raise GrevyError(
-            "nothing to write was asked for. Give `nwb=FILE`, `csv=FILE`, `onnx=FILE`."
-        )
+        raise GrevyError("nothing to write. Say what: `nwb=FILE`, `csv=FILE` or `onnx=FILE`.")
     for path, write in ((nwb, export_nwb), (csv, export_csv)):
         if path is not None:
             write(read_run(RunFolder(target)), path)
