@@ -1,6 +1,7 @@
 """A user's mistakes, said so that they can be mended: what was given, expected, and what to do."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -39,6 +40,21 @@ def shown_line(text: str) -> str:
     A label called ``"x\nverified"`` must not say a line of its own.
     """
     return shown(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def columns(text: str) -> int:
+    """Count the columns that a text takes up: two for each wide sign, as of Chinese."""
+    return len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+
+
+def cut_to(text: str, width: int) -> str:
+    """Cut a text that takes up more columns than `width`, and end it with an ellipsis then."""
+    if columns(text) <= width:
+        return text
+    kept = text[: width - 1]  # no sign takes up less than a column
+    while columns(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + "…"
 
 
 class GrevyError(ValueError):

@@ -258,7 +258,8 @@ def test_the_thread_ends_when_nobody_goes_on(taken):
 def test_on_a_cpu_no_thread_draws(monkeypatch):
     monkeypatch.setattr("grevy.engine.loop.made_ahead", None)
     options = {"max_iterations": 2, "batch_size": 8, "num_hidden_units": 4, "device": "cpu"}
-    CEBRA(seed=0, **options).fit(np.random.default_rng(0).normal(size=(60, 4)))
+    model = CEBRA(seed=0, **options).fit(np.random.default_rng(0).normal(size=(60, 4)))
+    assert len(model.state_dict_["loss"]) == 2  # trained, though nothing draws ahead
 
 
 def test_training_works_in_another_thread():

@@ -2,11 +2,10 @@
 
 import re
 import shlex
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grevy.errors import shown_line
+from grevy.errors import columns, cut_to, shown_line
 
 if TYPE_CHECKING:
     from grevy.data import Found, Inspection
@@ -24,10 +23,10 @@ def described(inspection: "Inspection") -> list[str]:
         Its names may come from anywhere: what would act on a terminal is spelled out.
     """
     start, found = inspection.start, inspection.found
-    lines = [_clipped(f"{inspection.path.name}: {_size(inspection.size)}"), ""]
+    lines = [cut_to(shown_line(f"{inspection.path.name}: {_size(inspection.size)}"), WIDTH), ""]
     for each in found[:MOST_ARRAYS]:
         facts = "; ".join(shown_line(fact) for fact in _facts(each, inspection))
-        lines.append(_clipped(each.name))
+        lines.append(cut_to(shown_line(each.name), WIDTH))
         lines += _wrapped(facts)
     if len(found) > MOST_ARRAYS:
         lines.append(f"... and {len(found) - MOST_ARRAYS} more")
@@ -121,27 +120,11 @@ def _wrapped(text: str, indent: str = _INDENT) -> list[str]:
     """Break text into lines at its spaces; a word that is longer is cut short."""
     lines = [""]
     for word in text.split():
-        short = _clipped(word, WIDTH - len(indent))
-        if lines[-1] and _columns(f"{lines[-1]} {short}") > WIDTH - len(indent):
+        short = cut_to(shown_line(word), WIDTH - len(indent))
+        if lines[-1] and columns(f"{lines[-1]} {short}") > WIDTH - len(indent):
             lines.append("")
         lines[-1] += f" {short}" if lines[-1] else short
     return [indent + line for line in lines]
-
-
-def _clipped(text: str, width: int = WIDTH) -> str:
-    """Keep a name on one line."""
-    text = shown_line(text)
-    if _columns(text) <= width:
-        return text
-    kept = text[: width - 1]  # no sign takes up less than a column
-    while _columns(kept) > width - 1:
-        kept = kept[:-1]
-    return kept + "…"
-
-
-def _columns(text: str) -> int:
-    """Count the columns that a text takes up: two for each wide sign, as of Chinese."""
-    return len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
 
 
 def _size(size: int) -> str:

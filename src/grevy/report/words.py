@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 
 from grevy.data import TAU, Label
-from grevy.errors import shown
+from grevy.errors import columns, cut_to, shown
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -82,18 +81,7 @@ def angle_unit(period: float) -> str:
 
 def short(text: str, length: int) -> str:
     """Keep a text on one line of bounded length; what no figure or page can show is spelled out."""
-    text = shown(" ".join(text.split()))
-    if len(text) <= length and _columns(text) <= length:
-        return text
-    text = text[: length - 1]  # no sign takes up less than a column
-    while _columns(text) > length - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _columns(text: str) -> int:
-    """Count the columns that a text takes up: two for each wide sign, as of Chinese."""
-    return len(text) + sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return cut_to(shown(" ".join(text.split())), length)
 
 
 def wrapped(text: str) -> str:
@@ -101,7 +89,7 @@ def wrapped(text: str) -> str:
     import textwrap
 
     # Wide signs stand without spaces between words, and count as one of them.
-    return "\n".join(textwrap.wrap(text, 12 if _columns(text) == len(text) else 6))
+    return "\n".join(textwrap.wrap(text, 12 if columns(text) == len(text) else 6))
 
 
 def thinning(every: int, length: int) -> str:

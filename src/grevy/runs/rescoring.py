@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from grevy.archive import ArchivedRun, RunFolder, read_run
-from grevy.config import known_settings, make_config, refuse_imports
+from grevy.config import RunConfig, known_settings, make_config, refuse_imports
 from grevy.data import (
     Array,
     IntArray,
@@ -151,17 +151,7 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     for module in (*request.imports, *settings.imports):  # the model may be one that they register
         import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
-    whole, neural = _archived_recording(run, None)
-    try:
-        recordings = load_recordings(settings)
-    except GrevyError as error:
-        _LOG.warning(f"no baselines: the data of the run cannot be loaded ({error})")
-        recordings = ()
-    if recordings and not made_from(run, recordings):
-        _LOG.warning("no baselines: the data have changed since the run was made")
-        recordings = ()
-    if len(recordings) == 1:
-        whole, neural = _archived_recording(run, recordings[0])
+    whole, neural = _archived_recording(run, _still_here(run, settings))
     split = None
     if settings.holdout:
         each = _segments_of_each(run)
@@ -187,6 +177,22 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     if any(notes):
         found.metrics["note"] = " ".join(filter(None, notes))
     return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
+
+
+def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
+    """Load what a run was made from; None, and a warning, where it is gone or was changed.
+
+    None for several recordings too, which have no baselines.
+    """
+    try:
+        recordings = load_recordings(settings)
+    except GrevyError as error:
+        _LOG.warning(f"no baselines: the data of the run cannot be loaded ({error})")
+        return None
+    if not made_from(run, recordings):
+        _LOG.warning("no baselines: the data have changed since the run was made")
+        return None
+    return recordings[0] if len(recordings) == 1 else None
 
 
 # What takes other trainings, or the model, is the run's own.

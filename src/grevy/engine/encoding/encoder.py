@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grevy.data import Array, IntArray
 from grevy.engine.encoding.layout import Layout
 from grevy.engine.encoding.models import apply_sequence, apply_windows
-from grevy.engine.encoding.on_demand import OnDemand
+from grevy.engine.encoding.on_demand import OnDemand, covered
 from grevy.engine.kernels.calls import cover_windows
 from grevy.engine.layers.network import Network, apply_network
 
@@ -154,15 +154,10 @@ def pack(
     """
     if library is not None:
         return cover_windows(library, start, width, length, room) or (start, None)
-    covered = np.zeros(length, bool)
-    for lag in range(width):
-        covered[start + lag] = True
-    found = np.flatnonzero(covered)
+    first, found = covered(start, width)
     if len(found) > room:
         return start, None
-    kept = np.full(room, found[-1])
-    kept[: len(found)] = found
-    return (np.cumsum(covered) - 1)[start], kept
+    return first, np.pad(found, (0, room - len(found)), mode="edge")
 
 
 def _on(neural: Tensor, index: IntArray) -> Tensor:
