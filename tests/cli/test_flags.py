@@ -34,7 +34,7 @@ def wider(tmp_path_factory):
     """The package with two more settings, written into `RunConfig` and nowhere else."""
     root = tmp_path_factory.mktemp("wider")
     shutil.copytree(SOURCE, root / "grevy", ignore=shutil.ignore_patterns("__pycache__"))
-    config = root / "grevy" / "config.py"
+    config = root / "grevy" / "config" / "settings.py"
     last = "    output_dir: str ="
     more = (
         '    gain: float = _sampling(2.5, "How loud. Default {default}.", "X", gt=0)\n'

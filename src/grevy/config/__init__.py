@@ -1,0 +1,27 @@
+"""What decides a run: one flat set of settings, the same in flags, YAML and the archive."""
+
+from grevy.config.files import config_text, read_config, refuse_imports
+from grevy.config.identity import run_id
+from grevy.config.listing import (
+    Setting,
+    incidental_settings,
+    known_settings,
+    list_settings,
+    settings_of_a_file,
+)
+from grevy.config.making import make_config
+from grevy.config.settings import RunConfig
+
+__all__ = [
+    "RunConfig",
+    "Setting",
+    "config_text",
+    "incidental_settings",
+    "known_settings",
+    "list_settings",
+    "make_config",
+    "read_config",
+    "refuse_imports",
+    "run_id",
+    "settings_of_a_file",
+]
