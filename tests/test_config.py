@@ -217,6 +217,8 @@ def test_one_may_stand_for_a_list(given, expected):
         (b"a: !!python/object/apply:os.system ['true']", ["not valid YAML"]),
         (b"a: 2026-99-99", ["not valid YAML", "month"]),
         (b"[" * 20000, ["not valid YAML"]),
+        (b"[" * 20000 + b"]" * 20000, ["not valid YAML"]),
+        (b"- " * 200000, ["not valid YAML"]),
         (b"&a [*a", ["not valid YAML"]),
     ],
     ids=lambda value: repr(value[:12]),

@@ -33,7 +33,7 @@ from grevy.archive.manifest import (
     verify,
     without_home,
 )
-from grevy.archive.reading import ArchivedRun, read_run
+from grevy.archive.reading import ArchivedRun, Outcome, read_decoded, read_outcome, read_run
 from grevy.archive.writing import (
     write_array,
     write_bytes,
@@ -60,6 +60,7 @@ __all__ = [
     "RESULTS",
     "SUMMARY",
     "ArchivedRun",
+    "Outcome",
     "RunFolder",
     "add_to_manifest",
     "export_csv",
@@ -67,7 +68,9 @@ __all__ = [
     "guarded",
     "open_folder",
     "opened",
+    "read_decoded",
     "read_manifest",
+    "read_outcome",
     "read_run",
     "seal",
     "unseal",

@@ -85,6 +85,55 @@ class ArchivedRun:
     times: FloatArray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a finished run says of itself in words and numbers, without any array.
+
+    Attributes
+    ----------
+    folder : RunFolder
+    config, metrics, manifest : dict
+        As in `ArchivedRun`.
+    """
+
+    folder: RunFolder
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+def read_outcome(folder: RunFolder) -> Outcome:
+    """Read settings, metrics and manifest of a finished run, and leave its arrays where they are.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run, or one of the three files is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    config = _read_config(folder / CONFIG)
+    return Outcome(folder, config, _read_metrics(folder / METRICS), manifest)
+
+
+def read_decoded(folder: RunFolder) -> tuple[dict[str, Label], dict[str, Decoded]]:
+    """Read the labels of a finished run, and what was decoded of them on held-out steps.
+
+    Returns
+    -------
+    tuple of dict
+        Labels and decoded values, each by the name of the label; empty for a run of arrays that
+        nobody named, and without decoded values if nothing was held out.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no finished run, or one of the files is missing or damaged.
+    """
+    steps = sum(each["time_steps"] for each in read_manifest(folder)["data"])
+    labels = _read_labels(folder / LABELS, steps)[0] if steps else ()
+    return {label.name: label for label in labels}, _read_decoded(folder / DECODED, labels)
+
+
 def read_run(folder: RunFolder) -> ArchivedRun:
     """Read a finished run back.
 
@@ -93,9 +142,8 @@ def read_run(folder: RunFolder) -> ArchivedRun:
     GrevyError
         If the folder holds no finished run, or one of its files is missing or damaged.
     """
-    manifest = read_manifest(folder)
-    config = _read_config(folder / CONFIG)
-    metrics = _read_metrics(folder / METRICS)
+    outcome = read_outcome(folder)
+    config, metrics, manifest = outcome.config, outcome.metrics, outcome.manifest
     embedding = _read_embedding(folder / EMBEDDING)
     steps = len(embedding)
     labels: tuple[Label, ...] = ()

@@ -4,6 +4,7 @@ A run folder may come from anybody. What a page or a comparison takes from these
 and be of the kind that it takes for granted; what else they hold passes.
 """
 
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -152,6 +153,11 @@ class _HeldOut(_Open):
     test_segments: int = Field(0, ge=0)
 
 
+class _Validation(_Open):
+    steps: list[int] = Field(min_length=1)
+    loss: list[float] = Field(min_length=1)
+
+
 class Metrics(_Open):
     """``logs/metrics.json``."""
 
@@ -171,6 +177,7 @@ class Metrics(_Open):
     folds: dict[str, _Folds] = {}
     consistency: _Consistency | None = None
     holdout: _HeldOut | None = None
+    validation: _Validation | None = None
 
 
 def checked(schema: type[BaseModel], found: Any) -> dict[str, Any]:
@@ -204,16 +211,22 @@ def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
         each = value if isinstance(value, list) else [value]
         if any(isinstance(part, list | dict | set | tuple) for part in each):
             raise ValueError(f"{name}: not a plain value")
-        field = RunConfig.model_fields.get(name)
-        if field is None:
+        if name not in RunConfig.model_fields:
             continue
         several = name in ("time_offsets", "label", "imports")  # where one may stand for a list
         try:
-            whole: Any = Annotated[field.annotation, field]
-            TypeAdapter(whole).validate_python(each if several and value is not None else value)
+            _checker(name).validate_python(each if several and value is not None else value)
         except ValidationError as error:
             raise ValueError(f"{name}: {_first(error)}") from error
     return found
+
+
+@cache
+def _checker(name: str) -> TypeAdapter[Any]:
+    """Make what checks a setting; once, for a comparison reads thousands of files."""
+    field = RunConfig.model_fields[name]
+    whole: Any = Annotated[field.annotation, field]
+    return TypeAdapter(whole)
 
 
 def _first(error: ValidationError) -> str:

@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from grevy.data import require_file
 from grevy.errors import GrevyError
@@ -57,6 +62,27 @@ def refuse_imports(where: str, settings: Mapping[str, Any], imports: Sequence[st
         )
 
 
+@cache
+def _loader() -> Any:
+    """Return what reads plain values alone: with the compiled scanner where there is one.
+
+    A comparison reads thousands of files, and scanning is most of it. What is scanned is put
+    together in Python all the same: compiled, a file of nested brackets overflows the stack.
+    """
+    if not yaml.__with_libyaml__:
+        return yaml.SafeLoader
+    parser: Any = import_module("yaml.cyaml").CParser
+
+    class Loader(Composer, parser, SafeConstructor, Resolver):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            parser.__init__(self, stream)
+            Composer.__init__(self)
+            SafeConstructor.__init__(self)
+            Resolver.__init__(self)
+
+    return Loader
+
+
 def _read_mapping(path: Path) -> dict[str, Any]:
     require_file(path)
     try:
@@ -65,7 +91,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
                 f"configuration {path} has more than {CONFIG_BYTES} bytes; expected lines such as "
                 f"'max_iterations: 5000'."
             )
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
     except GrevyError:
         raise
     except OSError as error:
