@@ -33,7 +33,14 @@ from grevy.archive.manifest import (
     verify,
     without_home,
 )
-from grevy.archive.reading import ArchivedRun, Outcome, read_decoded, read_outcome, read_run
+from grevy.archive.reading import (
+    ArchivedRun,
+    Outcome,
+    read_decoded,
+    read_label_notes,
+    read_outcome,
+    read_run,
+)
 from grevy.archive.writing import (
     write_array,
     write_bytes,
@@ -69,6 +76,7 @@ __all__ = [
     "open_folder",
     "opened",
     "read_decoded",
+    "read_label_notes",
     "read_manifest",
     "read_outcome",
     "read_run",

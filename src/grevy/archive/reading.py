@@ -134,6 +134,23 @@ def read_decoded(folder: RunFolder) -> tuple[dict[str, Label], dict[str, Decoded
     return {label.name: label for label in labels}, _read_decoded(folder / DECODED, labels)
 
 
+def read_label_notes(folder: RunFolder) -> dict[str, tuple[str, str, float]]:
+    """Read kind, unit and period of each label of a finished run, and leave its values be.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing or damaged.
+    """
+    path = folder / LABELS
+    with _whole(path):
+        about = json.loads(read_selection(path, open_arrays(path), "about").tobytes())
+        return {
+            _text(each["name"]): (_text(each["kind"]), _text(each["unit"]), float(each["period"]))
+            for each in about["labels"]
+        }
+
+
 def read_run(folder: RunFolder) -> ArchivedRun:
     """Read a finished run back.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grevy.cli.comparing import best, compare
 from grevy.cli.flags import Command, flags_of, takes_settings
 from grevy.cli.speech import ending_plainly, in_flags, speaking
 from grevy.errors import GrevyError, shown
@@ -378,6 +379,10 @@ def export(
         trust, imports = bool(settings["trust"]), settings["imports"] or ()
         export_onnx(target, onnx, session=session, trust=trust, imports=imports)
         print(shown(str(onnx)))
+
+
+app.command(cls=Command)(compare)
+app.command(cls=Command)(best)
 
 
 def main() -> None:

@@ -13,7 +13,13 @@ from grevy.evaluation.decoding.folds import Folded, decode_folds
 from grevy.evaluation.decoding.knn import Metric
 from grevy.evaluation.decoding.pairing import Gain, gain
 from grevy.evaluation.decoding.result import Decoding
-from grevy.evaluation.decoding.scores import MAX_CONFUSED, MEASURES, DiscreteScores, Measure
+from grevy.evaluation.decoding.scores import (
+    MAX_CONFUSED,
+    MEASURES,
+    DiscreteScores,
+    Measure,
+    statistic,
+)
 from grevy.evaluation.folds import CrossFitted, evaluate_folds
 from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
 from grevy.evaluation.moves import FEWEST_NULLS, USUAL_NULLS
@@ -54,4 +60,5 @@ __all__ = [
     "prepare",
     "principal_components",
     "require_umap",
+    "statistic",
 ]

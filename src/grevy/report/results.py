@@ -10,7 +10,7 @@ import numpy as np
 from grevy.archive import ArchivedRun
 from grevy.data import FloatArray, Label
 from grevy.evaluation import MEASURES, Measure
-from grevy.report.words import number, plural, score, unit_of
+from grevy.report.words import number, plural, score, short, unit_of
 
 # In the order in which they are shown: what sees one time step stands below what sees the window.
 NAMES = {
@@ -238,6 +238,11 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
     )  # fmt: skip
 
 
+def source_name(source: str) -> str:
+    """Say what something was decoded from, in words."""
+    return NAMES.get(source, short(source, 40))
+
+
 def in_order(sources: Iterable[str]) -> list[str]:
     """Put what was decoded from in the order of `NAMES`; what nobody knows comes before chance."""
     order = [name for name in NAMES if name != "chance"]
@@ -265,7 +270,7 @@ def _sources(
         if source == "embedding":
             window, columns = _receptive_field(window_steps), dimension
         found[source] = Source(
-            NAMES.get(source, source), reading(window, window_steps), columns,
+            source_name(source), reading(window, window_steps), columns,
             _score(values, key), _gain(_mapping(values.get("gain")), key),
         )  # fmt: skip
     return found

@@ -69,9 +69,14 @@ def listed(parts: list[str]) -> str:
 
 def unit_of(label: Label) -> str:
     """Name the unit of a label's values: the given one, else that of its turn; empty if unknown."""
-    if label.unit:
-        return short(label.unit, 12)
-    return angle_unit(label.period) if label.kind == "circular" else ""
+    return unit_name(label.kind, label.unit, label.period)
+
+
+def unit_name(kind: str, unit: str, period: float) -> str:
+    """Name the unit of a label of which no more than this is known; as `unit_of`."""
+    if unit:
+        return short(unit, 12)
+    return angle_unit(period) if kind == "circular" else ""
 
 
 def angle_unit(period: float) -> str:

@@ -1,17 +1,14 @@
 """One HTML page from an archived run: opens by itself, asks nothing of any network."""
 
-import base64
-import hashlib
 import math
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.evaluation import MAX_CONFUSED
 from grevy.report.page.baselines import baseline_chart, gain_chart
 from grevy.report.page.decoded import decoded_charts, has_no_matrix
+from grevy.report.page.document import document
 from grevy.report.page.evidence import (
     consistency_chart,
     evidence_lead,
@@ -61,25 +58,17 @@ def report_html(run: ArchivedRun) -> str:
     str
         Under 8 MB, of which plotly.js is 5, however long the recording is.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("grevy.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     results = label_results(run)
     labels = [_label_part(run, result, place) for place, result in enumerate(results)]
     loss, consistency = loss_chart(run), consistency_chart(run)
     charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
     charts += [chart for chart in (loss, consistency) if chart is not None]
-    plotly, script = _plotly(), _own_script()
     space = space_data(run)
-    return environment.get_template("report.html.j2").render(
-        policy=_policy(plotly, script),
-        style=Markup(_static("report.css")),
-        plotly=Markup(plotly),
-        script=Markup(script),
+    return document(
+        "report.html.j2",
+        SCRIPTS,
         space=space,
         space_json=Markup(script_json(space)),
         windows={n: name for n, name in WINDOWS.items() if n == 1 or space["count"] >= 10 * n},
@@ -225,43 +214,6 @@ def _setting(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value)) or NOTHING
     return short(without_home(str(value)), 200)
-
-
-def _policy(*scripts: str) -> str:
-    """Write the page's security policy: these scripts and no other, and nothing fetched."""
-    hashes = [
-        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
-        for script in scripts
-    ]
-    return (
-        f"default-src 'none'; script-src {' '.join(hashes)}; style-src 'unsafe-inline'; "
-        f"img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return _inside_script(get_plotlyjs())
-
-
-@cache
-def _own_script() -> str:
-    parts = "\n".join(_static(name) for name in SCRIPTS)
-    return _inside_script(f'(() => {{\n"use strict";\n{parts}}})();')
-
-
-def _inside_script(code: str) -> str:
-    """Check that a script may stand inside a script element, with the line ends it is hashed by."""
-    code = code.replace("\r\n", "\n")
-    if "</script" in code.lower() or "<!--" in code:
-        raise ValueError("a script of the page would end its own element")
-    return code
-
-
-def _static(name: str) -> str:
-    return (files("grevy.report") / "static" / name).read_text(encoding="utf-8")
 
 
 __all__ = ["report_html"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from grevy.evaluation import Measure
-from grevy.report.results import NAMES, ONE_STEP_OF, LabelResult, in_order, reading
+from grevy.report.results import ONE_STEP_OF, LabelResult, in_order, reading, source_name
 from grevy.report.words import INTERVAL, NOTHING, short, thousands
 
 
@@ -61,7 +61,7 @@ def _row(
         result.held_out[source].columns if source in result.held_out else None
     )
     return {
-        "name": NAMES.get(source, short(source, 40)),
+        "name": source_name(source),
         "reading": "" if source in ONE_STEP_OF else window,
         "tag": tag,
         "is_leaky": "leaky" in tag,

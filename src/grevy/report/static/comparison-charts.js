@@ -1,0 +1,156 @@
+// Settings against scores: parallel lines, one setting at a time, two at a time.
+
+const LOOK = { displayModeBar: false, responsive: true, doubleClick: false };
+const SHADES = ["#b4cee3", "#86aecf", "#5788b5", "#33628f", "#1c3f63"];
+const STANDS_OUT = "#d55e00", CHANCE = "#b4530a";
+const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif", size: 13, color: "#1f2a37" };
+const AXIS = { automargin: true, gridcolor: "#e9edf1", linecolor: "#c5ced6", showline: true, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: "#c5ced6", fixedrange: true };
+const MOST_TICKS = 12;
+
+// Plotly reads a little HTML in what it writes.
+const inert = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const brief = (text) => (text.length > 18 ? `${text.slice(0, 17)}…` : text);
+
+function laidOut(x, y, more) {
+  return {
+    font: FONT, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 12, t: 8, b: 8 },
+    autosize: true, dragmode: false, hovermode: "closest", showlegend: false,
+    hoverlabel: { bgcolor: "white", bordercolor: "#c5ced6", font: { color: "#1f2a37" } },
+    xaxis: { ...AXIS, ...x }, yaxis: { ...AXIS, ...y }, ...more,
+  };
+}
+
+// Where the values of a setting stand: numbers by size, evenly apart, for they are often powers; words by name.
+function scaleOf(data, place) {
+  const values = [...new Set(data.rows.map((row) => row.settings[place]))].sort((a, b) => compared(a, b, false));
+  return { values, at: new Map(values.map((value, position) => [value, position])) };
+}
+
+function ticks(scale) {
+  const every = Math.max(1, Math.ceil(scale.values.length / MOST_TICKS));
+  const shown = scale.values.map((_, position) => position).filter((position) => position % every === 0);
+  return { tickvals: shown, ticktext: shown.map((position) => inert(brief(spoken(scale.values[position])))) };
+}
+
+class Charts {
+  constructor(table) {
+    this.table = table;
+    this.data = table.data;
+    this.scales = this.data.settings.map((_, place) => scaleOf(this.data, place));
+  }
+
+  get metric() { return this.data.metrics[this.table.metric]; }
+
+  get scored() { return this.table.rows.filter((row) => this.table.score(row)); }
+
+  about(row) {
+    const settings = this.data.settings.map((name, place) => `${inert(name)} ${inert(spoken(row.settings[place]))}`);
+    const [mean, low, high, n] = this.table.score(row);
+    const spread = low === null ? "" : ` (${this.table.said(low)} to ${this.table.said(high)}, n ${n})`;
+    return [`<b>${this.table.said(mean)}</b>${spread}`, ...settings.slice(0, 8)].join("<br>");
+  }
+
+  get titleText() {
+    const { title, unit } = this.metric;
+    return inert(title + (unit ? ` (${unit})` : ""));
+  }
+
+  draw() {
+    if (!this.data.settings.length) return Promise.resolve();
+    const waiting = [this.parallel(), ...this.scales.slice(0, 12).map((_, place) => this.against(place))];
+    if (byId("heat")) waiting.push(this.heat());
+    return Promise.all(waiting);
+  }
+
+  // Shades from the worst to the best fifth.
+  shade(rows) {
+    const { sign } = { sign: this.metric.larger_is_better ? 1 : -1 };
+    const order = [...rows].sort((a, b) => sign * (this.table.score(a)[0] - this.table.score(b)[0]));
+    return new Map(order.map((row, place) => [row, Math.min(SHADES.length - 1, Math.floor((place / rows.length) * SHADES.length))]));
+  }
+
+  parallel() {
+    const rows = this.scored;
+    const shades = this.shade(rows);
+    const means = rows.map((row) => this.table.score(row)[0]);
+    const low = Math.min(...means), span = Math.max(...means) - low || 1;
+    const last = this.data.settings.length;
+    const height = (row, place) => {
+      if (place === last) return (this.table.score(row)[0] - low) / span;
+      const scale = this.scales[place];
+      return scale.values.length > 1 ? scale.at.get(row.settings[place]) / (scale.values.length - 1) : 0.5;
+    };
+    const places = [...Array(last + 1).keys()];
+    const traces = SHADES.map((color, level) => {
+      const own = rows.filter((row) => shades.get(row) === level);
+      return {
+        type: "scatter", mode: "lines", x: own.flatMap(() => [...places, null]), hoverinfo: "skip",
+        y: own.flatMap((row) => [...places.map((place) => height(row, place)), null]),
+        line: { color, width: 1.25 }, opacity: own.length > 40 ? 0.55 : 0.9,
+      };
+    });
+    traces.push({
+      type: "scatter", mode: "markers", x: rows.map(() => last), y: rows.map((row) => height(row, last)),
+      marker: { size: 7, color: rows.map((row) => (row.best && this.table.metric === 0 ? STANDS_OUT : SHADES[shades.get(row)])) },
+      text: rows.map((row) => this.about(row)), hoverinfo: "text",
+    });
+    const marks = this.scales.flatMap((scale, place) => {
+      const { tickvals, ticktext } = ticks(scale);
+      return tickvals.map((position, i) => this.mark(place, scale.values.length > 1 ? position / (scale.values.length - 1) : 0.5, ticktext[i]));
+    });
+    if (rows.length) marks.push(this.mark(last, 0, this.table.said(low)), this.mark(last, 1, this.table.said(low + span)));
+    const names = [...this.data.settings.map((name) => inert(brief(name))), inert(brief(this.metric.title.split(",")[0]))];
+    const x = { tickvals: places, ticktext: names, range: [-0.15, last + 0.35], showline: false, ticks: "", gridcolor: "#c5ced6" };
+    return Plotly.react("parallel", traces, laidOut(x, { visible: false, range: [-0.06, 1.06] }, { annotations: marks }), LOOK);
+  }
+
+  mark(x, y, text) {
+    return { x, y, text, showarrow: false, xanchor: "left", xshift: 5, font: { size: 11, color: "#56636f" }, bgcolor: "rgba(255,255,255,0.75)", borderpad: 1 };
+  }
+
+  against(place) {
+    const rows = this.scored, scale = this.scales[place];
+    const few = rows.length <= 120;
+    const score = rows.map((row) => this.table.score(row));
+    // Side by side where several rows share a value, in an order that does not change.
+    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (rows.length > 1 ? (((number * 0.618) % 1) - 0.5) * 0.45 : 0));
+    const spread = { type: "data", symmetric: false, visible: few, thickness: 1, width: 2, color: "#9aa5b1",
+      array: score.map((each) => (each[2] === null ? 0 : each[2] - each[0])), arrayminus: score.map((each) => (each[1] === null ? 0 : each[0] - each[1])) };
+    const trace = {
+      type: "scatter", mode: "markers", x, y: score.map((each) => each[0]), error_y: spread, text: rows.map((row) => this.about(row)), hoverinfo: "text",
+      marker: { size: few ? 7 : 5, opacity: few ? 0.9 : 0.6, color: rows.map((row) => (row.best && this.table.metric === 0 ? STANDS_OUT : "#33628f")) },
+    };
+    const shapes = this.metric.chance.map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: CHANCE, width: 1.5, dash: "dash" }, visible: this.near(y, score) }));
+    const xaxis = { ...ticks(scale), title: { text: inert(this.data.settings[place]), standoff: 8 }, range: [-0.5, scale.values.length - 0.5] };
+    return Plotly.react(`against-${place}`, [trace], laidOut(xaxis, { title: { text: brief(this.titleText), standoff: 8 }, nticks: 6 }, { shapes }), LOOK);
+  }
+
+  // Chance is drawn where it does not press the scores together.
+  near(chance, score) {
+    const means = score.map((each) => each[0]);
+    const low = Math.min(...means), high = Math.max(...means);
+    return chance > low - 3 * (high - low) && chance < high + 3 * (high - low);
+  }
+
+  heat() {
+    const [across, up] = ["heat-x", "heat-y"].map((id) => Number(byId(id).value));
+    const [x, y] = [this.scales[across], this.scales[up]];
+    const sums = y.values.map(() => x.values.map(() => [0, 0]));
+    for (const row of this.scored) {
+      const cell = sums[y.at.get(row.settings[up])][x.at.get(row.settings[across])];
+      cell[0] += this.table.score(row)[0];
+      cell[1] += 1;
+    }
+    const z = sums.map((line) => line.map(([sum, n]) => (n ? sum / n : null)));
+    const cells = z.flatMap((line, j) => line.map((value, i) => ({ value, i, j }))).filter(({ value }) => value !== null);
+    const told = sums.map((line, j) => line.map(([, n], i) => `<b>${this.table.said(z[j][i])}</b> (${n} row${n === 1 ? "" : "s"})<br>${inert(this.data.settings[across])} ${inert(spoken(x.values[i]))}<br>${inert(this.data.settings[up])} ${inert(spoken(y.values[j]))}`));
+    const colours = ["#f6f9fc", "#dbe7f1", ...SHADES];
+    const scale = (this.metric.larger_is_better ? colours : colours.toReversed()).map((colour, i) => [i / (colours.length - 1), colour]);
+    const trace = { type: "heatmap", x: x.values.map((_, i) => i), y: y.values.map((_, i) => i), z, text: told, hoverinfo: "text", colorscale: scale, xgap: 2, ygap: 2, colorbar: { thickness: 14, outlinewidth: 0, title: { text: brief(this.titleText), side: "right" } } };
+    const few = cells.length <= 60 && x.values.length <= 10;
+    const middle = cells.length ? (Math.min(...cells.map((c) => c.value)) + Math.max(...cells.map((c) => c.value))) / 2 : 0;
+    const annotations = few ? cells.map(({ value, i, j }) => ({ x: i, y: j, text: this.table.said(value), showarrow: false, font: { color: (value > middle) === this.metric.larger_is_better ? "#fff" : "#1f2a37" } })) : [];
+    const axes = [[x, across], [y, up]].map(([each, place]) => ({ ...ticks(each), showgrid: false, title: { text: inert(this.data.settings[place]), standoff: 8 } }));
+    return Plotly.react("heat", [trace], laidOut(...axes, { annotations }), LOOK);
+  }
+}

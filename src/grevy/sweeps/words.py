@@ -1,0 +1,189 @@
+"""A comparison in words: cells of a table for any terminal, and what stands below it."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grevy.archive import CONFIG
+from grevy.errors import shown_line
+from grevy.report import NOTHING, number, plural, short
+from grevy.sweeps.choosing import Choice
+from grevy.sweeps.comparing import Comparison
+from grevy.sweeps.rows import Row, Spread
+
+MOST_COLUMNS = 3
+"""More differing settings share one column."""
+NAME_LENGTH = 60
+# Signs that not every terminal has.
+_PLAIN = str.maketrans({"²": "2", "\N{MINUS SIGN}": "-", "\N{NO-BREAK SPACE}": " ", NOTHING: "-"})
+
+
+def plain(text: str) -> str:
+    """Write a text of ours in ASCII, and what came from files so that it does nothing."""
+    return shown_line(text.translate(_PLAIN))
+
+
+def say(comparison: Comparison, value: float | None, with_unit: bool = False) -> str:
+    """Write a value of the metric: near the top of a list, the third digit tells rows apart."""
+    unit = f" {comparison.unit}" if with_unit and comparison.unit else ""
+    return plain(number(value) + unit)
+
+
+def say_spread(comparison: Comparison, spread: Spread | None) -> str:
+    """Write how far seeds differ."""
+    if spread is None:
+        return "-"
+    return f"{say(comparison, spread.low)} to {say(comparison, spread.high)}"
+
+
+def say_setting(value: Any) -> str:
+    """Write the value of a setting, cut where it is long."""
+    if value is None:
+        return "-"
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return plain(short(text, NAME_LENGTH))
+
+
+def title(comparison: Comparison) -> str:
+    """Name the metric, with its unit."""
+    unit = f" ({comparison.unit})" if comparison.unit else ""
+    return plain(short(comparison.metric.title, 100) + unit)
+
+
+def head(comparison: Comparison) -> list[str]:
+    """Name the columns of the table."""
+    names = [name.replace("_", " ") for name in comparison.rows.names]
+    if len(names) > MOST_COLUMNS:
+        names = ["settings"]
+    return ["", *map(plain, names), "mean", "seeds", "n", "run"]
+
+
+def cells(comparison: Comparison, row: Row, places: Sequence[Path]) -> list[str]:
+    """Write one row of the table."""
+    settings = [say_setting(value) for value in row.settings.values()]
+    if len(settings) > MOST_COLUMNS:
+        named = zip(row.settings, settings, strict=True)
+        settings = [", ".join(f"{plain(name)}={value}" for name, value in named)]
+    more = f" +{len(row.runs) - 1}" if len(row.runs) > 1 else ""
+    return [
+        "*" if row.best else "", *settings, say(comparison, row.mean),
+        say_spread(comparison, row.spread), str(len(row.known)),
+        plain(run_name(row.runs[0].folder.root, places)) + more,
+    ]  # fmt: skip
+
+
+def run_name(folder: Path, places: Sequence[Path]) -> str:
+    """Name a run by its folder, as seen from the place where it was found."""
+    for place in places:
+        if folder.is_relative_to(place) and folder != place:
+            return folder.relative_to(place).as_posix()
+    return folder.as_posix()
+
+
+def below_table(comparison: Comparison) -> list[str]:
+    """Say what the table is of, and what to mind."""
+    better = "more" if comparison.metric.larger_is_better else "less"
+    ends = " to ".join(say(comparison, value) for value in comparison.chance)
+    chance = f"; chance {ends}" if ends else ""
+    lines = [
+        f"{title(comparison)}: {better} is better{chance}",
+        plain(
+            f"{plural(len(comparison.runs), 'run')}, {plural(len(comparison.rows.rows), 'row')}; "
+            f"seeds: "
+            f"{_kinds_of_spread(comparison)}"
+        ),
+        *(plain(note) for note in comparison.notes),
+    ]
+    if len(comparison.rows.rows) > 1:
+        lines.append(
+            "The first of many rows is first by luck in part: `grevy best` says how good it is by "
+            "what did not choose it."
+        )
+    return lines
+
+
+def _kinds_of_spread(comparison: Comparison) -> str:
+    spreads = [row.spread for row in comparison.rows.rows if row.spread]
+    if not spreads:
+        return "one each"
+    kinds = {spread.is_interval for spread in spreads}
+    words = {True: "95 % interval of the mean (t)", False: "range"}
+    return ", or ".join(words[kind] for kind in sorted(kinds, reverse=True))
+
+
+_MEANS = {
+    "validation": "the goodness of fit on validation blocks inside the training",
+    "folds": "the mean score of the folds",
+    "halves": "the held-out score itself",
+    "score": "the score itself",
+}
+_PARTS = {
+    "folds": "on the fold that did not choose, each in turn",
+    "halves": "on the half of the held-out blocks that did not choose, both ways",
+}
+
+
+def choice_lines(choice: Choice) -> list[str]:
+    """Say which run was chosen, how to repeat it, and how good it is."""
+    comparison, row = choice.comparison, choice.row
+    settings = ", ".join(
+        f"{plain(name)}={say_setting(value)}" for name, value in row.settings.items()
+    )
+    spread = ""
+    if row.spread:
+        kind = "95 % interval" if row.spread.is_interval else "from"
+        spread = f", mean of {len(row.known)} seeds, {kind} {say_spread(comparison, row.spread)}"
+    ends = " to ".join(say(comparison, value) for value in comparison.chance)
+    chance = f"; chance {ends}" if ends else ""
+    facts = [
+        ("run", plain(str(choice.run.folder.root))),
+        ("repeat", repeat_command(choice)),
+        *([("settings", settings)] if settings else []),
+        ("score", f"{title(comparison)} {say(comparison, row.mean)}{spread}{chance}"),
+        *choice_facts(choice),
+    ]
+    return [f"{name:9} {words}" for name, words in facts]
+
+
+def repeat_command(choice: Choice) -> str:
+    """Write the command that repeats the chosen run, quoted for a shell."""
+    words = ["grevy", "run", "--config", str(choice.run.folder / CONFIG)]
+    imports = choice.run.settings.get("imports") or []
+    for module in [imports] if isinstance(imports, str) else imports:
+        words += ["--import", str(module)]
+    return plain(" ".join(map(shlex.quote, [*words, "--output-dir", "results/again"])))
+
+
+def choice_facts(choice: Choice) -> list[tuple[str, str]]:
+    """Say what chose, among how many, and what that means for the score: names and words."""
+    comparison, n_runs = choice.comparison, len(choice.comparison.runs)
+    if choice.by == "nothing":
+        return [("chosen", "by nothing: all runs have the same settings")]
+    among = plain(f"among {plural(choice.n_rows, 'setting')} ({plural(n_runs, 'run')})")
+    facts = [("chosen", f"by {_MEANS[choice.by]}, {among}")]
+    if choice.by == "validation":
+        return [*facts, ("honest", "its held-out score took no part in the choice")]
+    facts.append(
+        ("warning", f"its score is optimistic, for it helped to choose, {among}")
+        if choice.by == "folds"
+        else ("warning", f"its score is optimistic, for it chose, {among}")
+    )
+    if choice.independent is None or choice.on_own is None:
+        facts.append(("honest", "no score is left that took no part: record, or hold out, more"))
+    else:
+        flatters = comparison.metric.sign * (choice.on_own - choice.independent)
+        facts.append(
+            (
+                "honest",
+                f"{say(comparison, choice.independent, True)} {_PARTS[choice.by]}, against "
+                f"{say(comparison, choice.on_own, True)} on what did: choosing flatters by "
+                f"{say(comparison, flatters, True)}",
+            )
+        )
+    facts += [("why", plain(reason)) for reason in choice.why_not]
+    return [
+        *facts,
+        ("hint", "runs with `--validation FRACTION` keep blocks of the training for choosing"),
+    ]
