@@ -1,30 +1,21 @@
 """The report in a real browser: what can be pressed, turned, pointed at and printed works."""
 
 import io
-import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from archived_runs import HOSTILE, made_labels, write_run
+from browsers import launched, opened
 from grevy.archive.reading import read_run
 from grevy.data.labels import circular, continuous, discrete
 from grevy.report.page.page import report_html
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 PHONE = {"width": 360, "height": 640}
 # From where the embedding is seen at first, on a wide screen.
 STRAIGHT = {"x": 1.34, "y": -1.34, "z": 0.76}
-DRAWN = "html[data-drawn=yes]"
 NO_WEBGL = """
 const real = HTMLCanvasElement.prototype.getContext;
 HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
@@ -35,36 +26,8 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("The report is tested in Chromium, which is not here: .ci/run installs it.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser, path, script=None, **context):
-    """Open a page; at the end, nothing may have gone wrong or been asked of anyone."""
-    problems = []
-    place = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-    page = place.new_page()
-    if script:
-        page.add_init_script(script)
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: [problems.append(dialog.message), dialog.dismiss()])
-    page.on(
-        "request",
-        lambda request: None if request.url == path.as_uri() else problems.append(request.url),
-    )
-    page.goto(path.as_uri())
-    if context.get("java_script_enabled", True):
-        page.wait_for_selector(DRAWN, state="attached")
-    yield page
-    assert problems == []
-    place.close()
 
 
 @pytest.fixture(scope="module")

@@ -90,17 +90,18 @@ def _print_table(found: "Comparison", places: Sequence[Path]) -> None:
     """Print the table: for a terminal as wide as it is, else in plain columns."""
     from grevy.sweeps import below_table, cells, head
 
-    titles = head(found)
-    rows = [cells(found, row, places) for row in found.rows.rows]
-    if sys.stdout.isatty():
+    is_terminal = sys.stdout.isatty()
+    titles = head(found, is_terminal)
+    rows = [cells(found, row, places, is_terminal) for row in found.rows.rows]
+    if is_terminal:
         _print_rich(titles, rows[:MOST_ROWS])
         if len(rows) > MOST_ROWS:
-            print(f"... and {len(rows) - MOST_ROWS} more rows; `--csv FILE` writes all.")
+            print(f"... and {len(rows) - MOST_ROWS} more rows; `--csv FILE` writes them all.")
     else:
         print("\n".join(_aligned([titles, *rows])))
     print()
     lines = below_table(found)
-    if sys.stdout.isatty():
+    if is_terminal:
         width = get_terminal_size().columns
         lines = [part for line in lines for part in wrap(line, width, subsequent_indent="  ")]
     print("\n".join(lines))

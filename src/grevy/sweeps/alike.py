@@ -66,7 +66,7 @@ def over_seeds(row: Row) -> Alike:
 
 
 def over_recordings(rows: Sequence[Row]) -> Alike:
-    """Compare the embeddings of several recordings, the first seed of each, by their first label."""
+    """Compare the embeddings of several recordings, one seed of each, by the first label shared."""
     runs = [row.runs[0] for row in rows][:MOST_RUNS]
     names = [say_setting(row.settings.get("recording")) for row in rows][:MOST_RUNS]
     try:

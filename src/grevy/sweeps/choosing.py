@@ -5,17 +5,20 @@ runs it was chosen among. So what chooses is kept apart from what is reported, b
 that the folders leave:
 
 1. *validation*: all runs kept blocks of their training apart, drew samples alike and met as many
-   negatives: the goodness of fit on these blocks chooses, and the score on held-out steps is
-   reported; it took no part.
+   negatives. The goodness of fit on these blocks chooses, and the score on held-out steps, which
+   took no part, is reported.
 2. *folds*: all runs have a score for each of K folds. The means choose; for the report, settings
    are chosen on all folds but one and scored on that one, each in turn.
-3. *halves*: decoded values on held-out steps are archived. The score on all of them chooses; for the
-   report, settings are chosen on one half of the held-out blocks and scored on the other, both ways.
-4. *score*: nothing is left. The score chooses and is reported with the warning that it is optimistic.
+3. *halves*: decoded values on held-out steps are archived. The score on all of them chooses; for
+   the report, settings are chosen on one half of the held-out blocks and scored on the other, both
+   ways.
+4. *score*: nothing is left. The score chooses, and is reported with the warning that it is
+   optimistic.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -240,7 +243,7 @@ def _half_scores(rows: Sequence[Row], metric: Metric) -> FloatArray:
         places = [order[np.searchsorted(each.steps[order], half)] for half in (first, second)]
         scores.append([statistic(label, each.true[at], each.decoded[at]) for at in places])
     ends = np.cumsum([0, *(len(row.runs) for row in rows)])
-    return np.array([np.mean(scores[a:b], axis=0) for a, b in zip(ends, ends[1:], strict=False)])
+    return np.array([np.mean(scores[a:b], axis=0) for a, b in pairwise(ends)])
 
 
 def halves(steps: IntArray) -> tuple[IntArray, IntArray]:

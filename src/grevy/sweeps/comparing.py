@@ -11,6 +11,11 @@ from grevy.sweeps.metric import FIT, RAW_LOSS, Metric, find_metric
 from grevy.sweeps.records import RunRecord, read_records
 from grevy.sweeps.rows import FEWEST_FOR_T, Row, Rows, make_rows, number_of_negatives
 
+RULE = (
+    "A row is marked (*) as the best only if its mean over seeds is better than that of every "
+    "other row: Welch's t, one-sided, 0.05 divided by the number of rows."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -25,8 +30,10 @@ class Comparison:
     rows : Rows
     chance : tuple of float
         The lowest and the highest that knowing nothing scores in the runs; empty if unknown.
+    unmarked : str
+        Why no row is marked as the best; empty if one is.
     notes : tuple of str
-        What a reader has to know of the rows.
+        What else a reader has to know of the rows; the first says by what rule one is marked.
     skipped : tuple of str
         One line for each folder that was passed over, with the reason.
     """
@@ -36,6 +43,7 @@ class Comparison:
     unit: str
     rows: Rows
     chance: tuple[float, ...]
+    unmarked: str
     notes: tuple[str, ...]
     skipped: tuple[str, ...] = field(default=())
 
@@ -79,6 +87,7 @@ def compare_runs(
         metric.unit or (known[0] if len(known) == 1 else ""),
         rows,
         tuple(dict.fromkeys((min(chances), max(chances)))) if chances else (),
+        _why_unmarked(rows),
         tuple(_notes(runs, metric, rows, known)),
         tuple(skipped),
     )
@@ -118,7 +127,7 @@ def _units(runs: Sequence[RunRecord], metric: Metric) -> list[str]:
 def _notes(
     runs: Sequence[RunRecord], metric: Metric, rows: Rows, units: Sequence[str]
 ) -> list[str]:
-    notes = [_about_marks(rows, metric)]
+    notes = [RULE]
     without = sum(metric.name not in run.numbers for run in runs)
     if without:
         notes.append(f"{plural(without, 'run')} of {len(runs)} without this number.")
@@ -146,19 +155,14 @@ def _notes(
     return notes
 
 
-def _about_marks(rows: Rows, metric: Metric) -> str:
-    """Say by what rule a row is marked as the best, or why none is."""
-    rule = (
-        "A row is marked as the best only if its mean over seeds is better than that of every other "
-        "row (Welch's t, one-sided, 0.05 divided by the number of rows)"
-    )
+def _why_unmarked(rows: Rows) -> str:
+    """Say why no row is marked as the best; empty if one is."""
     if any(row.best for row in rows.rows):
-        return f"{rule}."
-    if not any(len(row.known) > 1 for row in rows.rows):
-        return f"{rule}; none is, for one seed each says nothing of how far seeds differ."
+        return ""
     if len(rows.rows) == rows.n_tasks:
-        alone = "one row alone" if rows.n_tasks == 1 else "one row alone in each group"
-        return f"There is {alone}, so none is marked as the best."
+        return "there is one row alone" + " in each group" * (rows.n_tasks > 1)
+    if not any(len(row.known) > 1 for row in rows.rows):
+        return "one seed each says nothing of how far seeds differ"
     if any(len(row.known) == 1 for row in rows.rows):
-        return f"{rule}; none is: seeds explain the differences, or some rows have one seed alone."
-    return f"{rule}; none is: the seeds explain the differences."
+        return "seeds explain the differences, or rows have one seed alone, which says nothing"
+    return "seeds explain the differences"

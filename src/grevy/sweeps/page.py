@@ -50,9 +50,9 @@ def page_content(comparison: Comparison, path: Path, places: Sequence[Path] = ()
     where = ", ".join(without_home(str(place)) for place in places)
     n_data = len({run.checksums for run in runs})
     facts = (
-        ("Runs", plural(len(runs), "run")),
-        ("Rows", plural(len(rows), "row")),
-        ("Recordings", plural(n_data, "recording")),
+        ("Runs", str(len(runs))),
+        ("Rows", str(len(rows))),
+        ("Recordings", str(n_data)),
         ("Passed over", str(len(comparison.skipped)) if comparison.skipped else "nothing"),
     )
     return PageContent(
@@ -147,16 +147,16 @@ def _verdict(comparison: Comparison) -> Iterator[tuple[str, str]]:
         spread = say_spread(comparison, row.spread)
         yield "Best", f"{settings}, {say(comparison, row.mean, True)} ({spread} over seeds)."
     if not comparison.marked:
-        yield "No row is marked", comparison.notes[0]
+        yield "No row stands out", f"{comparison.unmarked}."
     if comparison.rows.n_tasks == 1 and len(comparison.rows.rows) > 1:
         try:
             choice = choose(comparison.runs, comparison.metric)
         except GrevyError as error:
             yield "Not chosen", str(error)
             return
-        settings = _settings_words(choice.row)
+        said = f"{_settings_words(choice.row)}, {say(comparison, choice.row.mean, True)}"
         for name, words in choice_facts(choice):
-            yield name.capitalize(), (f"{settings}, {words}" if name == "chosen" else words) + "."
+            yield name.capitalize(), (f"{said}, {words}" if name == "chosen" else words) + "."
 
 
 def _settings_words(row: Row) -> str:

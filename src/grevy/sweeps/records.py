@@ -121,9 +121,8 @@ def _numbers(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
         dotted = f"{before}{name}"
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{dotted}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            if math.isfinite(value):
-                yield sys.intern(dotted), float(value)
+        elif type(value) in (int, float) and math.isfinite(value):
+            yield sys.intern(dotted), float(value)
 
 
 def _validated(metrics: Mapping[str, Any]) -> dict[str, float]:

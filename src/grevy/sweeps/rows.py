@@ -2,9 +2,9 @@
 
 A row counts as the best only where no other can be: runs with other seeds scatter, and the highest
 of many means is high by luck in part. The best mean is compared with each other one by Welch's t
-(Biometrika 1947), one-sided, at level 0.05 over the number of rows. Whichever row is truly the best,
-a wrong one is then marked in at most one of twenty comparisons: for that, it would have to beat the
-true one, and there are fewer such pairs than rows (Bonferroni).
+(Biometrika 1947), one-sided, at level 0.05 over the number of rows. A row that is not truly best
+is then marked in at most one of twenty comparisons: it would have to beat the true one by that
+test, and there are fewer such pairs than rows (Bonferroni).
 """
 
 import json
@@ -226,7 +226,8 @@ def is_better(one: Row, other: Row, metric: Metric, n_rows: int) -> bool:
     if min(len(one.known), len(other.known)) < 2:
         return False
     parts = [float(np.var(row.known, ddof=1)) / len(row.known) for row in (one, other)]
-    if not sum(parts):
+    rounding = 1e-12 * max(map(abs, (*one.known, *other.known)))
+    if sum(parts) <= rounding**2:
         return False  # seeds that change nothing say nothing of how far seeds differ
     from scipy.special import stdtrit
 

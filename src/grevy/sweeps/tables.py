@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from grevy.archive import write_bytes
+from grevy.errors import shown_line
 from grevy.sweeps.comparing import Comparison
 from grevy.sweeps.metric import RAW_LOSS, list_metrics
 from grevy.sweeps.words import run_name
 
 # What a spreadsheet would take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def run_table(comparison: Comparison, places: Sequence[Path] = ()) -> list[dict[str, Any]]:
@@ -70,7 +71,7 @@ def write_csv(comparison: Comparison, path: Path, places: Sequence[Path] = ()) -
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(map(_inert, table[0]))
     rows.writerows([_inert(value) for value in row.values()] for row in table)
-    write_bytes(path, text.getvalue().encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, text.getvalue().encode())
 
 
 def write_parquet(comparison: Comparison, path: Path, places: Sequence[Path] = ()) -> None:
@@ -92,21 +93,23 @@ def write_parquet(comparison: Comparison, path: Path, places: Sequence[Path] = (
 
 
 def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Keep text from doing anything where it is read: on a terminal, or in a spreadsheet."""
+    if not isinstance(value, str):
+        return value
+    text = shown_line(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _alike(values: list[Any]) -> list[Any]:
-    """Make the values of a column be of one kind, as text where they are not; lone halves escaped."""
+    """Make the values of a column be of one kind: numbers, or text where they are not."""
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float}:
-        return (
-            [None if value is None else float(value) for value in values]
-            if len(kinds) > 1 or kinds == {float}
-            else values
-        )
-    if kinds == {bool}:
+    if kinds == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    if len(kinds) == 1 and kinds <= {int, float, bool}:
         return values
-    return [
-        None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
-        for value in values
-    ]
+    return [None if value is None else _writable(str(value)) for value in values]
+
+
+def _writable(text: str) -> str:
+    """Spell out lone halves of surrogate pairs, which UTF-8 cannot write."""
+    return text.encode("utf-8", "backslashreplace").decode()

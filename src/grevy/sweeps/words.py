@@ -14,7 +14,7 @@ from grevy.sweeps.comparing import Comparison
 from grevy.sweeps.rows import Row, Spread
 
 MOST_COLUMNS = 3
-"""More differing settings share one column."""
+"""More differing settings share one column on a terminal."""
 NAME_LENGTH = 60
 # Signs that not every terminal has.
 _PLAIN = str.maketrans({"²": "2", "\N{MINUS SIGN}": "-", "\N{NO-BREAK SPACE}": " ", NOTHING: "-"})
@@ -52,18 +52,20 @@ def title(comparison: Comparison) -> str:
     return plain(short(comparison.metric.title, 100) + unit)
 
 
-def head(comparison: Comparison) -> list[str]:
-    """Name the columns of the table."""
+def head(comparison: Comparison, is_narrow: bool = False) -> list[str]:
+    """Name the columns of the table; where it is narrow, many settings share one."""
     names = [name.replace("_", " ") for name in comparison.rows.names]
-    if len(names) > MOST_COLUMNS:
+    if is_narrow and len(names) > MOST_COLUMNS:
         names = ["settings"]
     return ["", *map(plain, names), "mean", "seeds", "n", "run"]
 
 
-def cells(comparison: Comparison, row: Row, places: Sequence[Path]) -> list[str]:
-    """Write one row of the table."""
+def cells(
+    comparison: Comparison, row: Row, places: Sequence[Path], is_narrow: bool = False
+) -> list[str]:
+    """Write one row of the table, as `head` lays it out."""
     settings = [say_setting(value) for value in row.settings.values()]
-    if len(settings) > MOST_COLUMNS:
+    if is_narrow and len(settings) > MOST_COLUMNS:
         named = zip(row.settings, settings, strict=True)
         settings = [", ".join(f"{plain(name)}={value}" for name, value in named)]
     more = f" +{len(row.runs) - 1}" if len(row.runs) > 1 else ""
@@ -96,6 +98,8 @@ def below_table(comparison: Comparison) -> list[str]:
         ),
         *(plain(note) for note in comparison.notes),
     ]
+    if comparison.unmarked:
+        lines.append(f"None is marked: {comparison.unmarked}.")
     if len(comparison.rows.rows) > 1:
         lines.append(
             "The first of many rows is first by luck in part: `grevy best` says how good it is by "

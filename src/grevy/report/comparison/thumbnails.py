@@ -43,7 +43,7 @@ def embedding_thumbnail(run: ArchivedRun) -> tuple[bytes, str]:
         axes = figure.add_axes((0, 0, 1, 1), projection="3d" if deep else None)
         axes.scatter(
             *points[order].T, c=scene.colour.values[order], s=3, linewidths=0, alpha=0.8, **colour
-        )
+        )  # type: ignore[misc]
         axes.set_axis_off()
         if deep:
             axes.set_box_aspect((1, 1, 1), zoom=1.35)  # type: ignore[arg-type,call-arg]

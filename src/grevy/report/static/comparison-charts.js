@@ -9,7 +9,9 @@ const MOST_TICKS = 12;
 
 // Plotly reads a little HTML in what it writes.
 const inert = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-const brief = (text) => (text.length > 18 ? `${text.slice(0, 17)}…` : text);
+const brief = (text, most = 18) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+// From 0 to 1, spread evenly whatever the count, and the same each time.
+const apart = (number) => (number * 0.618034) % 1;
 
 function laidOut(x, y, more) {
   return {
@@ -26,10 +28,10 @@ function scaleOf(data, place) {
   return { values, at: new Map(values.map((value, position) => [value, position])) };
 }
 
-function ticks(scale) {
+function ticks(scale, most) {
   const every = Math.max(1, Math.ceil(scale.values.length / MOST_TICKS));
   const shown = scale.values.map((_, position) => position).filter((position) => position % every === 0);
-  return { tickvals: shown, ticktext: shown.map((position) => inert(brief(spoken(scale.values[position])))) };
+  return { tickvals: shown, ticktext: shown.map((position) => inert(brief(spoken(scale.values[position]), most))) };
 }
 
 class Charts {
@@ -55,16 +57,36 @@ class Charts {
     return inert(title + (unit ? ` (${unit})` : ""));
   }
 
+  // What is near the window is drawn at once, the rest when it comes there.
+  watch() {
+    this.stale = new Set();
+    this.charts = new Map();
+    const add = (id, made) => { if (byId(id)) this.charts.set(id, made); };
+    add("parallel", () => this.parallel());
+    this.scales.forEach((_, place) => add(`against-${place}`, () => this.against(place)));
+    add("heat", () => this.heat());
+    const seen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) if (isIntersecting) this.fresh(target.id);
+    }, { rootMargin: "300px" });
+    for (const id of this.charts.keys()) seen.observe(byId(id));
+    addEventListener("beforeprint", () => { for (const id of this.charts.keys()) this.fresh(id); });
+  }
+
+  fresh(id) {
+    if (this.stale.delete(id)) this.charts.get(id)();
+  }
+
   draw() {
-    if (!this.data.settings.length) return Promise.resolve();
-    const waiting = [this.parallel(), ...this.scales.slice(0, 12).map((_, place) => this.against(place))];
-    if (byId("heat")) waiting.push(this.heat());
-    return Promise.all(waiting);
+    for (const id of this.charts.keys()) this.stale.add(id);
+    for (const id of this.charts.keys()) {
+      const { top, bottom } = byId(id).getBoundingClientRect();
+      if (top < innerHeight + 300 && bottom > -300) this.fresh(id);
+    }
   }
 
   // Shades from the worst to the best fifth.
   shade(rows) {
-    const { sign } = { sign: this.metric.larger_is_better ? 1 : -1 };
+    const sign = this.metric.larger_is_better ? 1 : -1;
     const order = [...rows].sort((a, b) => sign * (this.table.score(a)[0] - this.table.score(b)[0]));
     return new Map(order.map((row, place) => [row, Math.min(SHADES.length - 1, Math.floor((place / rows.length) * SHADES.length))]));
   }
@@ -75,18 +97,21 @@ class Charts {
     const means = rows.map((row) => this.table.score(row)[0]);
     const low = Math.min(...means), span = Math.max(...means) - low || 1;
     const last = this.data.settings.length;
+    const number = new Map(rows.map((row, place) => [row, place]));
+    // Lines through the same value lie beside each other.
     const height = (row, place) => {
       if (place === last) return (this.table.score(row)[0] - low) / span;
-      const scale = this.scales[place];
-      return scale.values.length > 1 ? scale.at.get(row.settings[place]) / (scale.values.length - 1) : 0.5;
+      const scale = this.scales[place], beside = (apart(number.get(row) + 1) - 0.5) * Math.min(0.08, 0.6 / scale.values.length);
+      return beside + (scale.values.length > 1 ? scale.at.get(row.settings[place]) / (scale.values.length - 1) : 0.5);
     };
+    const most = Math.max(4, Math.floor(byId("parallel").clientWidth / (last + 2) / 7));
     const places = [...Array(last + 1).keys()];
     const traces = SHADES.map((color, level) => {
       const own = rows.filter((row) => shades.get(row) === level);
       return {
         type: "scatter", mode: "lines", x: own.flatMap(() => [...places, null]), hoverinfo: "skip",
         y: own.flatMap((row) => [...places.map((place) => height(row, place)), null]),
-        line: { color, width: 1.25 }, opacity: own.length > 40 ? 0.55 : 0.9,
+        line: { color, width: own.length > 40 ? 1 : 1.5 }, opacity: own.length > 40 ? 0.4 : 0.9,
       };
     });
     traces.push({
@@ -95,12 +120,12 @@ class Charts {
       text: rows.map((row) => this.about(row)), hoverinfo: "text",
     });
     const marks = this.scales.flatMap((scale, place) => {
-      const { tickvals, ticktext } = ticks(scale);
+      const { tickvals, ticktext } = ticks(scale, most);
       return tickvals.map((position, i) => this.mark(place, scale.values.length > 1 ? position / (scale.values.length - 1) : 0.5, ticktext[i]));
     });
     if (rows.length) marks.push(this.mark(last, 0, this.table.said(low)), this.mark(last, 1, this.table.said(low + span)));
-    const names = [...this.data.settings.map((name) => inert(brief(name))), inert(brief(this.metric.title.split(",")[0]))];
-    const x = { tickvals: places, ticktext: names, range: [-0.15, last + 0.35], showline: false, ticks: "", gridcolor: "#c5ced6" };
+    const names = [...this.data.settings, this.metric.title.split(",")[0]].map((name) => inert(brief(name)));
+    const x = { tickvals: places, ticktext: names, range: [-0.35, last + 0.45], ticklabeloverflow: "allow", showline: false, ticks: "", gridcolor: "#c5ced6" };
     return Plotly.react("parallel", traces, laidOut(x, { visible: false, range: [-0.06, 1.06] }, { annotations: marks }), LOOK);
   }
 
@@ -113,7 +138,7 @@ class Charts {
     const few = rows.length <= 120;
     const score = rows.map((row) => this.table.score(row));
     // Side by side where several rows share a value, in an order that does not change.
-    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (rows.length > 1 ? (((number * 0.618) % 1) - 0.5) * 0.45 : 0));
+    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (rows.length > 1 ? (apart(number) - 0.5) * 0.45 : 0));
     const spread = { type: "data", symmetric: false, visible: few, thickness: 1, width: 2, color: "#9aa5b1",
       array: score.map((each) => (each[2] === null ? 0 : each[2] - each[0])), arrayminus: score.map((each) => (each[1] === null ? 0 : each[0] - each[1])) };
     const trace = {

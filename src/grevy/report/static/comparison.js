@@ -1,6 +1,6 @@
 // Puts the page of a comparison together.
 
-async function start() {
+function start() {
   const table = new Table(parsed("comparison-data"));
   const charts = new Charts(table);
   const filter = byId("filter"), metric = byId("metric");
@@ -40,7 +40,8 @@ async function start() {
   });
   for (const id of ["heat-x", "heat-y"]) byId(id)?.addEventListener("change", () => charts.heat());
   table.draw();
-  await charts.draw();
+  charts.watch();
+  charts.draw();
   document.documentElement.dataset.drawn = "yes";
 }
 
