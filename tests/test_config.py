@@ -33,6 +33,15 @@ anything = {
     "period": positive,
     "segments": names,
     "sampling_rate": positive,
+    "gaps": st.sampled_from([None, "nan"]),
+    "lag": st.sampled_from([None, "-3", "0.1s", "20ms", 2, -1.0]),
+    "rates": st.booleans(),
+    "min_rate": st.none() | positive,
+    "square_root": st.booleans(),
+    "smoothing": st.sampled_from([None, "3", "0.05s", "50 ms", 2, 1.5]),
+    "smoothing_kernel": st.none(),  # one needs smoothing; see the next test
+    "zscore": st.booleans(),
+    "scale_labels": st.booleans(),
     "label_data": names,
     "transpose": st.booleans(),
     "max_bytes": whole,
@@ -88,6 +97,7 @@ def test_settings_that_need_others_survive_it_too():
         {"folds": 5},
         {"umap": True},
         {"validation": 0.1, "patience": 3},
+        {"smoothing": "50ms", "smoothing_kernel": "causal"},
         {"nulls": 20, "null_retrain": True},
         {"null_retrain": True},
     ):

@@ -266,7 +266,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports", "bin", "units",
+    "imports", "bin", "units", "gaps",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -323,6 +323,7 @@ def evaluate(
     "imports",
     "bin",
     "units",
+    "gaps",
     trust="Allow pickled code in the files to run.",
 )
 def embed(

@@ -3,10 +3,17 @@
 from functools import partial
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
-from grevy.data import SplitKind
+from grevy.data import SplitKind, duration_of, what_is_expected
 from grevy.evaluation import FEWEST_NULLS, USUAL_NULLS
 
 
@@ -40,6 +47,7 @@ def _setting(
 
 _data = partial(_setting, "Data")
 _key = partial(_data, None, of_file=True)
+_preparing = partial(_setting, "Preparing")
 _model = partial(_setting, "Model and training")
 _sampling = partial(_setting, "Sampling")
 _evaluation = partial(_setting, "Evaluation")
@@ -76,6 +84,9 @@ class RunConfig(BaseModel):
         "Key of trial numbers or of [start, stop) runs; of an NWB file a table: trials.", "KEY"
     )
     sampling_rate: float | None = _key("In Hz.", **_positive)
+    gaps: Literal["nan"] | None = _key(
+        "nan: leave steps with NaN out, and end segments there, instead of an error.", "nan"
+    )
     label_data: str | None = _key(
         "File of labels and segments, if they are in another.", "FILE", incidental=True
     )
@@ -95,6 +106,26 @@ class RunConfig(BaseModel):
         (),
         "Import this first, so that what it registers with cebra is known by name.",
         "MODULE_OR_FILE",
+    )
+    lag: str | None = _preparing(
+        None, "Labels of so much later (-: earlier) beside the neural data: 2 steps, 0.1s.", "TIME"
+    )
+    rates: bool = _preparing(False, "Turn counts into spikes per second.")
+    min_rate: float | None = _preparing(
+        None, "Leave out neurons with fewer spikes per second on training steps.", **_positive
+    )
+    square_root: bool = _preparing(False, "Take square roots of counts or rates.")
+    smoothing: str | None = _preparing(
+        None, "Smooth in time: standard deviation of a Gaussian, 2 steps or 0.05s.", "TIME"
+    )
+    smoothing_kernel: Literal["centred", "causal"] | None = _preparing(
+        None, "centred (default), or causal (default with `causal`): no step of the future."
+    )
+    zscore: bool = _preparing(
+        False, "Mean 0 and standard deviation 1 of each neuron on training steps."
+    )
+    scale_labels: bool = _preparing(
+        False, "So too for each column of continuous labels, in training."
     )
     model_architecture: str = _model(
         "offset10-model", "Name of a model; see `grevy models`. Default {default}."
@@ -163,6 +194,15 @@ class RunConfig(BaseModel):
     def _one_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int | str) else value
 
+    @field_validator("lag", "smoothing", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: Any, info: ValidationInfo) -> Any:
+        signed = info.field_name == "lag"
+        duration = None if value is None else duration_of(value, signed)
+        if value is not None and duration is None:
+            raise ValueError(what_is_expected(signed))
+        return duration
+
     @field_validator("time_offsets")
     @classmethod
     def _offsets_are_positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -185,6 +225,13 @@ class RunConfig(BaseModel):
             raise ValueError(f"`folds` is {self.folds}: give {needs}")
         if self.umap and not self.holdout:
             raise ValueError("`umap`, a baseline on held-out time, needs `holdout` above 0")
+        if self.smoothing_kernel is not None and self.smoothing is None:
+            raise ValueError("`smoothing_kernel` needs `smoothing=TIME`")
+        if self.smoothing_kernel == "centred" and self.causal:
+            raise ValueError(
+                "`smoothing_kernel=centred` looks into the future, and `causal=True` shall not. "
+                "Leave one out"
+            )
         if self.patience is not None and not self.validation:
             raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
         given = [f"`{name}`" for name in marked("of_file") if getattr(self, name)]

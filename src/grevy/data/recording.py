@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
 from grevy.data.stored import Stored, stays_stored
 from grevy.errors import Problems, WrongTypeError
+
+if TYPE_CHECKING:
+    from grevy.data.preparing.preparation import Preparation
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,10 @@ class Recording:
         The true latent, known for made data only.
     times : ndarray of shape (T,), float64, or None
         Of each step, in seconds on the clock of its source, if it has one; of a bin its middle.
+    neuron_names : tuple of N str, or None
+        If the source names them.
+    preparation : Preparation or None
+        What was done to the neural data, and to the labels, since they were recorded.
     """
 
     neural: npt.NDArray[np.float32]
@@ -45,6 +52,8 @@ class Recording:
     source: str = "arrays"
     latent: FloatArray | None = None
     times: Float64Array | None = None
+    neuron_names: tuple[str, ...] | None = None
+    preparation: "Preparation | None" = None
 
     def __len__(self) -> int:
         return len(self.neural)

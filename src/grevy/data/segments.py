@@ -99,3 +99,21 @@ def steps_inside(runs: IntArray) -> IntArray:
     sizes = runs[:, 1] - runs[:, 0]
     before = np.cumsum(sizes) - sizes
     return np.arange(sizes.sum(), dtype=np.int64) + np.repeat(runs[:, 0] - before, sizes)
+
+
+def between(runs: IntArray, length: int) -> IntArray:
+    """Return the stretches of time that lie outside of all runs.
+
+    Parameters
+    ----------
+    runs : ndarray of shape (S, 2)
+        Sorted and disjoint.
+    length : int
+        T.
+
+    Returns
+    -------
+    ndarray of shape (G, 2), int64
+    """
+    starts, stops = np.append(0, runs[:, 1]), np.append(runs[:, 0], length)
+    return np.stack([starts, stops], axis=1)[starts < stops].astype(np.int64)

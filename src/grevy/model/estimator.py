@@ -124,6 +124,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Of the data, where checkpoints were written.
     validation_ : list of (int, float)
         Steps trained and the loss, in nats, on the validation segments, where some were given.
+    preparations_ : tuple of Preparation, or None
+        How each recording was prepared (`grevy.prepare`), if it was. Data given later are then
+        prepared in the same way; arrays are taken as they were recorded.
     """
 
     def __init__(

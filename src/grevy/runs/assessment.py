@@ -19,6 +19,7 @@ from grevy.evaluation import (
     evaluate_folds,
 )
 from grevy.runs.holding_out import fold_splits, training_gap, training_parts
+from grevy.runs.preparing import smoothing_reach
 
 if TYPE_CHECKING:
     from grevy.model import CEBRA
@@ -52,10 +53,12 @@ def assess(
         With the loss of knowing nothing, the goodness of fit, and the validation loss, the folds
         and the consistency where there are any.
     """
-    from grevy.model import goodness_metrics, model_receptive_field
+    from grevy.model import goodness_metrics, model_receptive_field, prepared_alike
 
     whole = join_recordings(recordings)
+    prepared = prepared_alike(model.fitted, recordings)
     seed = model.seed_ % 2**32
+    gap = training_gap(model, smoothing_reach(config, recordings))
     folds, notes = None, []
     if config.folds:
         _LOG.info(f"training {config.folds} times more, each time without one fold")
@@ -71,11 +74,11 @@ def assess(
         embedding,
         whole,
         split,
-        recordings[0].neural if len(recordings) == 1 else None,
+        prepared[0].neural if len(prepared) == 1 else None,
         window=model_receptive_field(model.parameters),
         nulls=config.n_nulls,
         seed=seed,
-        gap=training_gap(model),
+        gap=gap,
         metric=config.distance,
         umap=config.umap,
         folds=folds,
@@ -83,7 +86,7 @@ def assess(
     )
     metrics: dict[str, Any] = {
         "chance_nats": model.chance_,
-        **goodness_metrics(model, recordings, split, seed),
+        **goodness_metrics(model, prepared, split, seed),
         **found.metrics,
     }
     if model.validation_:
@@ -161,7 +164,7 @@ def _folds(
         embed,
         nulls=config.n_nulls,
         seed=model.seed_ % 2**32,
-        gap=training_gap(model),
+        gap=training_gap(model, smoothing_reach(config, recordings)),
         metric=config.distance,
     )
 

@@ -23,7 +23,13 @@ from grevy.runs.holding_out import (
     settle_seed,
     training_parts,
 )
-from grevy.runs.preparing import load_recordings, make_model, settle_offsets
+from grevy.runs.preparing import (
+    load_recordings,
+    make_model,
+    prepare_recordings,
+    settle_offsets,
+    smoothing_reach,
+)
 from grevy.runs.provenance import environment
 
 if TYPE_CHECKING:
@@ -82,7 +88,9 @@ def run_experiment(
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
         model = make_model(config, verbose)
-        split = holdout_split(model, recordings, config.holdout, config.split)
+        reach = smoothing_reach(config, recordings)
+        split = holdout_split(model, recordings, config.holdout, config.split, reach)
+        prepare_recordings(recordings, split, config, quiet=False)  # what is wrong is said now
         if config.umap:
             require_umap()
         config = settle_folds(model, recordings, config)

@@ -1,19 +1,41 @@
 """From settings to what a run needs: recordings, and a model."""
 
 import inspect
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grevy.config import RunConfig
-from grevy.data import Recording, import_module, load, read_recording
+from grevy.data import (
+    Preparing,
+    Recording,
+    Split,
+    import_module,
+    lagged,
+    listed,
+    load,
+    prepare_all,
+    read_recording,
+    restricted,
+)
 from grevy.errors import GrevyError
 
 if TYPE_CHECKING:
     from grevy.model import CEBRA
 
+_LOG = logging.getLogger(__name__)
+
 
 def load_recordings(config: RunConfig) -> tuple[Recording, ...]:
-    """Load what the configuration names: user's modules first, then a data set or a file."""
+    """Load what the configuration names, each step beside the labels that `lag` says."""
+    recordings = _load_recordings(config)
+    if config.lag is None:
+        return recordings
+    return tuple(lagged(recording, config.lag) for recording in recordings)
+
+
+def _load_recordings(config: RunConfig) -> tuple[Recording, ...]:
+    """Load user's modules first, then a data set or a file."""
     for module in config.imports:
         import_module(module)
     if config.dataset is not None:
@@ -23,6 +45,56 @@ def load_recordings(config: RunConfig) -> tuple[Recording, ...]:
     known = inspect.signature(read_recording).parameters
     settings = {name: value for name, value in config if name in known}
     return (read_recording(config.data, labels=config.label, **settings),)
+
+
+def preparing_of(config: RunConfig) -> Preparing:
+    """Return what a configuration asks to be done to recordings before training."""
+    kernel = config.smoothing_kernel or ("causal" if config.causal else "centred")
+    return Preparing(
+        rates=config.rates,
+        min_rate=config.min_rate,
+        square_root=config.square_root,
+        smoothing=config.smoothing,
+        smoothing_kernel=kernel,
+        zscore=config.zscore,
+        scale_labels=config.scale_labels,
+    )
+
+
+def smoothing_reach(config: RunConfig, recordings: Sequence[Recording]) -> int:
+    """Return over how many steps, on both sides together, smoothing spreads a step."""
+    preparing = preparing_of(config)
+    return max(preparing.reach(recording.sampling_rate) for recording in recordings)
+
+
+def prepare_recordings(
+    recordings: Sequence[Recording], split: Split | None, config: RunConfig, quiet: bool = True
+) -> tuple[Recording, ...]:
+    """Prepare recordings as the configuration asks; nothing is fitted to held-out steps.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+    split : Split or None
+        Over the common time axis of all recordings.
+    config : RunConfig
+    quiet : bool
+        Whether to leave unsaid which neurons are left out.
+    """
+    seen = recordings if split is None else restricted(recordings, split.train)
+    runs = [recording.segments for recording in seen]
+    prepared = prepare_all(recordings, runs, preparing_of(config))
+    for before, recording in zip(recordings, prepared, strict=True):
+        if quiet or recording.preparation is None:
+            continue
+        left_out = recording.preparation.left_out
+        if len(left_out):
+            _LOG.info(
+                f"{len(left_out)} of {before.n_neurons} neurons of {before.source} fire less than "
+                f"{config.min_rate:g} spikes per second and are left out: "
+                f"{listed(before, left_out)}"
+            )
+    return prepared
 
 
 OFFSET_OF_CHANGES, OFFSET_IN_TIME = 2, 10

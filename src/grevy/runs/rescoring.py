@@ -26,7 +26,12 @@ from grevy.errors import GrevyError
 from grevy.evaluation import evaluate, require_umap
 from grevy.runs.finished import made_from
 from grevy.runs.holding_out import training_gap
-from grevy.runs.preparing import load_recordings, make_model
+from grevy.runs.preparing import (
+    load_recordings,
+    make_model,
+    prepare_recordings,
+    smoothing_reach,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,7 +68,7 @@ class EvaluationRequest:
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
-    label_data, transpose, max_bytes, bin, units
+    label_data, transpose, max_bytes, bin, units, gaps
         As for `grevy.read_recording`.
     imports : tuple of str
         Modules or files that register data sets. Those of a run are among them, or `trust` is
@@ -89,6 +94,7 @@ class EvaluationRequest:
     max_bytes: int | None = None
     bin: float | None = None
     units: str | None = None
+    gaps: str | None = None
     imports: tuple[str, ...] = ()
 
 
@@ -119,14 +125,14 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.label_data, request.transpose, request.bin, request.units, request.gap,
-        request.window > 1,
+        request.label_data, request.transpose, request.bin, request.units, request.gaps,
+        request.gap, request.window > 1,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
             f"`labels`, `period`, `segments`, `label_data`, `transpose`, `bin`, `units`, "
-            f"`gap` and `window` out."
+            f"`gaps`, `gap` and `window` out."
         )
     from grevy.model import model_receptive_field
 
@@ -151,12 +157,17 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     for module in (*request.imports, *settings.imports):  # the model may be one that they register
         import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
-    whole, neural = _archived_recording(run, _still_here(run, settings))
+    loaded = _still_here(run, settings)
+    whole = _archived_recording(run, loaded)
+    gap = training_gap(model, smoothing_reach(settings, [whole]))
     split = None
     if settings.holdout:
         each = _segments_of_each(run)
         seed = settings.seed or 0
-        split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
+        split = hold_out(each, settings.split, settings.holdout, gap, seed)
+    neural = None
+    if loaded is not None:
+        neural = prepare_recordings([loaded], split, settings)[0].neural
     trained = _trained_nulls(run) if settings.n_nulls else {}
     if trained and request.nulls not in (None, *(null["n"] for null in trained.values())):
         _LOG.warning(
@@ -166,7 +177,7 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     found = evaluate(
         run.embedding, whole, split, neural,
         window=model_receptive_field(model.parameters),
-        nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=training_gap(model),
+        nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=gap,
         metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
     )  # fmt: skip
     notes = [found.metrics.get("note", "")]
@@ -231,8 +242,8 @@ def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
     return [run.segments[owner == number] for number in range(max(len(lengths), 1))]
 
 
-def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Recording, Any]:
-    whole = Recording(
+def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> Recording:
+    return Recording(
         neural=np.zeros((len(run.embedding), 0), np.float32),
         labels=run.labels,
         segments=run.segments,
@@ -240,7 +251,6 @@ def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Rec
         source=str(run.folder.root),
         latent=None if loaded is None else loaded.latent,
     )
-    return whole, None if loaded is None else loaded.neural
 
 
 def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
@@ -258,7 +268,7 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
         "segments": request.segments, "imports": request.imports or None, "split": request.split,
         "label_data": request.label_data, "transpose": request.transpose or None,
         "max_bytes": request.max_bytes, "nulls": request.nulls, "bin": request.bin,
-        "units": request.units,
+        "units": request.units, "gaps": request.gaps,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})

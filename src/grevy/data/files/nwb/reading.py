@@ -21,6 +21,7 @@ from grevy.data.files.nwb.series import (
 from grevy.data.files.nwb.tree import Tree, opened
 from grevy.data.files.nwb.units import Spikes, read_spikes
 from grevy.data.labels import Kind, Label
+from grevy.data.preparing.gaps import filled
 from grevy.data.recording import Recording, make_recording
 from grevy.data.segments import segments_from_identifiers
 from grevy.data.spikes import bin_spikes
@@ -78,6 +79,7 @@ def read_nwb(
     bin: float | None = None,
     units: str | None = None,
     max_bytes: int | None = None,
+    gaps: str | None = None,
 ) -> Recording:
     """Read a recording from an NWB file, through h5py: nothing is downloaded.
 
@@ -105,6 +107,8 @@ def read_nwb(
         Which units, such as ``quality == 'good'``.
     max_bytes : int, optional
         As for `grevy.data.list_arrays`.
+    gaps : {"nan"}, optional
+        Leave steps with NaN in a neural series out of every segment.
 
     Raises
     ------
@@ -123,6 +127,9 @@ def read_nwb(
         activity = _binned(source, start, stop, bin, Limit(Path(path), max_bytes))
     else:
         activity = _sampled(source, start, stop)
+    if gaps is not None:
+        whole, missing = filled("the neural data", activity.neural)
+        activity = replace(activity, neural=whole, observed=activity.observed & ~missing)
     made, there = _labels_at(behaviours, activity)
     runs = _runs(Path(path), activity, there & activity.observed, rows)
     _tell(Path(path), activity, there & activity.observed, len(runs))
