@@ -165,6 +165,7 @@ class Metrics(_Open):
     test_r2: float = 0.0
     prediction_r2: float = 0.0
     note: str = ""
+    left_out: list[list[int]] = []  # for each recording, neurons by their numbers
     window_steps: int = Field(1, ge=1)
     scores: dict[str, _Label] = {}
     leaky: dict[str, bool] = {}

@@ -89,6 +89,9 @@ def assess(
         **goodness_metrics(model, prepared, split, seed),
         **found.metrics,
     }
+    if config.min_rate is not None:
+        ways = [each.preparation for each in prepared if each.preparation is not None]
+        metrics["left_out"] = [each.left_out.tolist() for each in ways]
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}

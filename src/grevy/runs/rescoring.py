@@ -210,6 +210,7 @@ def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
 _KEPT = (
     "chance_nats", "goodness_of_fit_bits", "goodness_of_fit_heldout_bits",
     "goodness_of_fit_heldout_error", "validation", "folds", "consistency",
+    "left_out",
 )  # fmt: skip
 
 

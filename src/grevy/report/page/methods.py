@@ -81,6 +81,7 @@ def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
     """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
     parts = [
         _data(run),
+        _preparing(run),
         _training(run),
         _hold_out(run),
         _decoding(results),
@@ -105,6 +106,47 @@ def _data(run: ArchivedRun) -> str:
         f"{plural(run.embedding.shape[1], 'dimension')} with CEBRA (Schneider et al., 2023), an "
         f"encoder trained by contrastive learning, using {_software(run)}."
     )
+
+
+def _preparing(run: ArchivedRun) -> str:
+    """Say what was done to the data before the training."""
+    config = run.config
+    later = str(config.get("lag") or "0")
+    kernel = "causal " if config.get("smoothing_kernel") == "causal" or config.get("causal") else ""
+    rate = config.get("min_rate") or 0
+    said = {
+        "gaps": "time steps with missing values were left out",
+        "lag": f"each step was paired with the labels of {_time(later.lstrip('-'))} "
+        f"{'earlier' if later.startswith('-') else 'later'}",
+        "rates": "counts were turned into spikes per second",
+        "min_rate": f"{plural(_left_out(run), 'neuron')} with fewer than {rate:g} spikes per "
+        f"second were left out",
+        "square_root": "square roots of the activity were taken",
+        "smoothing": f"the activity was smoothed within segments by a {kernel}Gaussian with a "
+        f"standard deviation of {_time(str(config.get('smoothing')))}",
+        "zscore": "each neuron was z-scored",
+        "scale_labels": "continuous labels were z-scored for the training",
+    }
+    done = [words for name, words in said.items() if config.get(name)]
+    fitted = any(config.get(name) for name in ("min_rate", "zscore", "scale_labels"))
+    if not done:
+        return ""
+    return (
+        f"Before that, {listed(done)}"
+        + ("; all numbers for this were estimated on training steps alone" * fitted)
+        + "."
+    )
+
+
+def _time(duration: str) -> str:
+    """Write a length of time, as settings have it, in words."""
+    if duration.endswith("s"):
+        return f"{short(duration[:-1], 20)} s"
+    return f"{short(duration, 20)} {'time step' if duration == '1' else 'time steps'}"
+
+
+def _left_out(run: ArchivedRun) -> int:
+    return sum(map(len, run.metrics.get("left_out", [])))
 
 
 def _software(run: ArchivedRun) -> str:
@@ -227,6 +269,7 @@ def _reduction(run: ArchivedRun, result: LabelResult, steps: int) -> str:
     raw = (result.tables.get("blocked") or {}).get("raw", {})
     columns = (raw.get("by_window") or {}).get("lagged", {}).get("columns")
     neurons = [int(each["neurons"]) for each in run.manifest.get("data", [])]
+    neurons = [each - _left_out(run) for each in neurons]  # used of one recording alone
     if not isinstance(columns, int) or len(neurons) != 1 or columns >= neurons[0] * steps:
         return ""
     return f" Lagged were the {plural(columns // steps, 'leading component')} of the neurons."
