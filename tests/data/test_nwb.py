@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from grevy.data import bin_spikes, read_recording
+from grevy.data.clocks import Series, resampled, without_missing
 from grevy.data.files.nwb.choosing import chosen
 from grevy.data.files.nwb.contents import found_path
-from grevy.data.files.nwb.series import Series, resampled, without_missing
 from grevy.errors import GrevyError
 from nwb_files import (
     RATE,

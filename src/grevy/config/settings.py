@@ -81,7 +81,8 @@ class RunConfig(BaseModel):
     )
     period: float | None = _key("One turn of circular labels; default 2 pi.", **_positive)
     segments: str | None = _key(
-        "Key of trial numbers or of [start, stop) runs; of an NWB file a table: trials.", "KEY"
+        "Trial numbers or [start, stop) runs; a table (of an NWB file: trials); or a .csv of them.",
+        "KEY",
     )
     sampling_rate: float | None = _key("In Hz.", **_positive)
     gaps: Literal["nan"] | None = _key(

@@ -126,6 +126,7 @@ def train(
     check_one_row_for_each_step(model.parameters, recordings[0].n_neurons)
     seen, validation = training_parts(model, recordings, split, config)
     plan = sampling_plan(model.parameters, recordings)
+    tell_short_segments(model, recordings, plan)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
         _LOG.warning(
@@ -145,6 +146,26 @@ def train(
         raise
     settled = {**settled_settings(model, plan), "nulls": config.n_nulls}
     return config.model_copy(update=settled)
+
+
+def tell_short_segments(
+    model: "CEBRA", recordings: Sequence[Recording], plan: "SamplingPlan"
+) -> None:
+    """Warn once of segments (short trials, say) in which no sample for the training fits."""
+    from grevy.model import model_receptive_field
+
+    window, why = sum(model_receptive_field(model.parameters)), "a window"
+    needed = window
+    if plan.conditional == "time" or plan.hybrid:
+        needed, why = window + min(plan.time_offsets), "a window and the time offset"
+    lengths = np.concatenate([np.diff(each.segments)[:, 0] for each in recordings])
+    short = int((lengths < needed).sum())
+    if short:
+        _LOG.warning(
+            f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
+            f"nothing in them is trained on; they are embedded all the same. Use a model with a "
+            f"shorter receptive field if they matter."
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from grevy.data.files.label_specs import (
     refuse_period,
 )
 from grevy.data.files.nwb.reading import read_nwb
+from grevy.data.files.trial_tables import names_a_table, read_trials, runs_of_trials
 from grevy.data.labels import Label
 from grevy.data.preparing.gaps import filled, without_steps
 from grevy.data.recording import Recording, make_recording
@@ -60,7 +61,9 @@ def read_recording(
         One full turn of the circular labels in their own unit; 2 pi if not given.
     segments : str, optional
         Key of (S, 2) runs [start, stop), or of one identifier for each time step; of an NWB file
-        a table of intervals, such as `trials`.
+        a table of intervals, such as `trials`. Or a .csv, .tsv or .parquet file of trials: with
+        columns start_time and stop_time in seconds from the start of the recording (or on the
+        clock of an NWB file), or start and stop in steps.
     sampling_rate : float, optional
         In Hz.
     trust : bool
@@ -110,8 +113,15 @@ def read_recording(
     file = activity_file
     if label_data is not None:
         file = _File.opened(label_data, trust, max_bytes, transpose)
-    specs = [parse_spec(spec, lambda key: dotted(key) in file.entries) for spec in labels]
+
+    def is_key(key: str) -> bool:
+        return dotted(key) in file.entries
+
+    specs = [parse_spec(spec, is_key) for spec in labels]
     refuse_period(period, specs)
+    trials = None
+    if segments is not None and names_a_table(segments, is_key):
+        trials, segments = read_trials(segments, max_bytes), None
     keys = [spec.key for spec in specs] + ([segments] if segments else [])
     taken = frozenset(name for key in keys for name in matching(file.path, file.entries, key))
     taken = taken if file is activity_file else frozenset()
@@ -131,6 +141,8 @@ def read_recording(
             values = _whole(f"the label {spec.key!r}", values, missing)
         made.append(_label(file, spec, values, period, activity))
     runs = None if segments is None else _runs(file.read_segments(segments))
+    if trials is not None:
+        runs = runs_of_trials(trials, len(activity), sampling_rate)
     if gaps is not None and runs is not None and runs.ndim == 1:
         runs = _whole(f"the segments {segments!r}", runs, missing)
     recording = make_recording(
