@@ -20,6 +20,7 @@ from grevy.data.inspection.inspecting import Inspection, inspect_file
 from grevy.data.inspection.looking import Found
 from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
+from grevy.data.objects.clocked import is_clocked
 from grevy.data.preparing.durations import duration_of, what_is_expected
 from grevy.data.preparing.fitting import Preparing, listed, prepare, prepare_all
 from grevy.data.preparing.lags import lagged
@@ -81,6 +82,7 @@ __all__ = [
     "hold_out",
     "import_module",
     "inspect_file",
+    "is_clocked",
     "is_large",
     "join_recordings",
     "lagged",

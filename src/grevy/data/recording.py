@@ -1,9 +1,9 @@
 """A recording: neural data, labels and segments that fit together, every problem named at once."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from grevy.data.arrays import Float64Array, FloatArray, IntArray
 from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
 from grevy.data.stored import Stored, stays_stored
-from grevy.errors import Problems, WrongTypeError
+from grevy.errors import GrevyError, Problems, WrongTypeError, unknown
 
 if TYPE_CHECKING:
     from grevy.data.preparing.preparation import Preparation
@@ -71,42 +71,70 @@ class Recording:
 
 
 def make_recording(
-    neural: npt.ArrayLike,
-    labels: Iterable[Label] = (),
+    neural: Any,
+    labels: Iterable[Label] | Mapping[str, Any] = (),
     *,
-    segments: npt.ArrayLike | None = None,
+    segments: Any = None,
     sampling_rate: float | None = None,
     source: str = "arrays",
     latent: FloatArray | None = None,
+    bin: float | None = None,
+    period: float | None = None,
+    gaps: str | None = None,
 ) -> Recording:
     """Validate arrays and make a `Recording` of them, naming every problem at once.
 
+    Objects that bring times along are aligned on the clock of the neural data: what pynapple calls
+    a Tsd, TsdFrame or TsGroup, a DataArray of xarray with a dimension called time, and a Series or
+    DataFrame of pandas, by its index. Whole numbers in an index are steps, floats are seconds.
+    Epochs that pynapple knows of (`time_support`), and samples that are missing, end segments.
+
     Parameters
     ----------
-    neural : array_like of shape (T, N)
+    neural : array_like of shape (T, N), or object with times
         Time first; float, integer or boolean, finite. A memory map of float32 stays one. One of
         another type, and a data set of h5py or zarr, is read by rows as they are needed, and so is
         an array of another type that would take more than a GiB as float32.
-    labels : iterable of Label
-        Each of length T.
-    segments : array_like, optional
+    labels : iterable of Label, or mapping
+        Each of length T. Or values by their names, spelled ``NAME``, ``NAME:KIND`` or
+        ``NAME:KIND:UNIT`` as on the command line; objects with times are resampled: linear between
+        samples, along the shorter way round if circular, the nearest if discrete, never across a
+        gap. Steps without a value are in no segment.
+    segments : array_like or IntervalSet, optional
         (S, 2) half-open runs [start, stop), or (T,) identifiers (a trial number, say) whose every
-        change starts a new segment. By default one segment holds everything.
+        change starts a new segment. By default one segment holds everything. An IntervalSet is
+        in seconds, and holds the samples, or the whole bins, from its starts to its ends.
     sampling_rate : float, optional
-        In Hz.
+        In Hz; times bring it along.
     source : str
         Where it came from.
     latent : ndarray of shape (T, d), optional
         The true latent, where it is known.
+    bin : float, optional
+        In seconds: the width of the bins in which the spikes of a TsGroup are counted.
+    period : float, optional
+        One turn of circular labels that are given by their names; 2 pi if not given.
+    gaps : {"nan"}, optional
+        Leave steps with NaN in the neural data, or in values without times, out of every segment,
+        instead of refusing them.
 
     Raises
     ------
     GrevyError
         Naming every problem found.
     """
+    if gaps not in (None, "nan"):
+        raise unknown("gaps", str(gaps), ["nan"])
+    from grevy.data.objects import making  # which builds on this module
+
+    if making.needs_times(neural, labels, segments) or bin is not None or gaps is not None:
+        given = making.Given(segments, sampling_rate, source, latent, bin, period, gaps == "nan")
+        return making.recording_of_objects(neural, labels, given)
+    if period is not None:
+        raise GrevyError("`period` is for labels by their names; `grevy.circular` takes it too.")
     problems = Problems(source)
     activity = _neural(neural, problems)
-    labels = tuple(labels)
+    labels = tuple(cast("Iterable[Label]", labels))
     length = len(activity)
     for label in labels:
         if len(label) != length and length:
@@ -173,7 +201,8 @@ def _neural(values: Any, problems: Problems) -> Any:
     elif bad:
         problems.add(
             f"neural data has {bad} NaN or infinite values of {activity.size}, the first at time "
-            f"step {first[0]}, neuron {first[1]}. Remove or interpolate them first."
+            f"step {first[0]}, neuron {first[1]}. Remove or interpolate them first, "
+            f"or leave these steps out with `gaps=nan`."
         )
     return activity
 

@@ -215,7 +215,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like of shape (T, N), Recording, or list of them
-            A list is several recordings, each with neurons (and an encoder) of its own.
+            A list is several recordings, each with neurons (and an encoder) of its own. Objects
+            of pynapple and xarray bring their times along, and labels are aligned with them, as
+            by `grevy.make_recording`; the index of a table of pandas is left aside, as in `cebra`.
         *y : array_like or Label
             Any number of labels of length T; floats are continuous, integers, booleans and strings
             discrete, `grevy.circular` makes angles. For several recordings, lists of labels.

@@ -8,6 +8,7 @@ from grevy.data import (
     Label,
     Recording,
     align_labels,
+    is_clocked,
     make_label,
     make_recording,
     prepared_with,
@@ -142,6 +143,11 @@ def _count(labels: Any) -> int:
 
 
 def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recording:
+    if hasattr(x, "iloc"):  # a table's index is no clock here, as in `cebra`
+        x = x.to_numpy()
+    if not isinstance(x, Recording) and is_clocked(x):
+        named = {f"label {number}": values for number, values in enumerate(y)}
+        x, y = make_recording(x, named, segments=segments, source=source), ()
     labels = [
         values if isinstance(values, Label) else make_label(f"label {number}", values)
         for number, values in enumerate(y)

@@ -20,7 +20,7 @@ from grevy.data.intervals import checked_rows, row_of
 from grevy.data.labels import Kind, Label
 from grevy.data.preparing.gaps import filled
 from grevy.data.recording import Recording, make_recording
-from grevy.data.segments import segments_from_identifiers
+from grevy.data.segments import cut_runs
 from grevy.data.spikes import bin_spikes
 from grevy.errors import GrevyError
 
@@ -280,10 +280,7 @@ def _runs(path: Path, activity: _Activity, there: Array, rows: Float64Array | No
     owner = np.zeros(len(there), np.int64)
     if rows is not None:
         owner = row_of(activity.starts, activity.stops, rows, ROUNDING / activity.rate)
-    broken = np.concatenate([[0], np.cumsum(activity.borders)])
-    stretch = np.where(there & (owner >= 0), owner * (broken[-1] + 1) + broken, -1)
-    runs = segments_from_identifiers(stretch)
-    runs = runs[stretch[runs[:, 0]] >= 0]
+    runs = cut_runs(owner, activity.borders, there)
     if not len(runs):
         raise GrevyError(
             f"{path}: no step of the neural data, from {activity.times[0]:.6g} s to "
