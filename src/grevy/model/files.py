@@ -124,8 +124,9 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
     } | {name: own["state"][f"{name}_"] for name in _OWN if f"{name}_" in own["state"]}
     cebras = {name: getattr(plain, f"{name}_") for name in _CEBRAS}
     preparations = tuple(map(from_plain, own.get("preparations", ()))) or None
-    if preparations is not None and len(preparations) != (plain.num_sessions_ or 1):
-        raise ValueError(f"{len(preparations)} preparations for other recordings")
+    kept = [len(each.kept) for each in preparations or ()]
+    if preparations is not None and kept != np.atleast_1d(plain.n_features_).tolist():
+        raise ValueError(f"preparations for {kept} neurons, not {plain.n_features_}")
     fitted = Fitted(
         model=plain.model_, solver=plain.solver_, preparations=preparations, **cebras, **ours
     )

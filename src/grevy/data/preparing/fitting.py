@@ -10,16 +10,13 @@ import numpy as np
 from grevy.data.arrays import Float64Array, IntArray
 from grevy.data.preparing.durations import checked_duration, in_steps, is_in_seconds
 from grevy.data.preparing.preparation import Preparation, prepared_with, stretches
-from grevy.data.preparing.smoothing import Kernel, KernelKind
+from grevy.data.preparing.smoothing import MOST_SIGMA, Kernel, KernelKind
 from grevy.data.recording import Recording
 from grevy.data.segments import steps_inside
 from grevy.data.splits import training_segments
 from grevy.errors import GrevyError
 
 _LOG = logging.getLogger(__name__)
-
-# Kernels with a longer reach are a slip: seconds given as steps, or the other way round.
-MOST_SIGMA = 100_000
 
 
 @dataclass(frozen=True)

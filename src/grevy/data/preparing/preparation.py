@@ -8,7 +8,7 @@ import numpy as np
 
 from grevy.data.arrays import Array, Float64Array, IntArray
 from grevy.data.labels import Label
-from grevy.data.preparing.smoothing import Kernel, smoothed
+from grevy.data.preparing.smoothing import MOST_SIGMA, Kernel, smoothed
 from grevy.data.recording import Recording
 from grevy.data.segments import between
 from grevy.errors import GrevyError
@@ -235,7 +235,7 @@ def from_plain(plain: Mapping[str, Any]) -> Preparation:
     kernel = None
     if plain["kernel"] is not None:
         sigma, kind = plain["kernel"]
-        if not 0 < sigma < 2**24 or kind not in ("centred", "causal"):
+        if not 0 < sigma < MOST_SIGMA or kind not in ("centred", "causal"):
             raise ValueError("a preparation with a kernel that is none")
         kernel = Kernel(float(sigma), kind)
     scales = plain["label_scales"]

@@ -12,6 +12,8 @@ KernelKind = Literal["centred", "causal"]
 
 CUT = 4
 """How many standard deviations a kernel reaches: beyond lie less than 0.01 % of it."""
+# Wider ones are a slip, such as milliseconds given as steps, and take for ever.
+MOST_SIGMA = 10_000
 
 
 @dataclass(frozen=True)
