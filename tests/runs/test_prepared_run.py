@@ -127,6 +127,14 @@ def test_a_prepared_run_is_archived_scored_again_and_its_model_embeds_raw_data(t
     assert "has 2 neurons; what prepares it was fitted to 8" in err
 
 
+def test_a_fitted_model_knows_how_far_its_smoothing_reaches(tmp_path):
+    np.savez(tmp_path / "data.npz", **arrays())
+    run_experiment(settings(tmp_path), verbose=False)
+    model, _ = weights(tmp_path)
+    unfitted = make_model(settings(tmp_path), verbose=False)
+    assert training_gap(model) == training_gap(unfitted, 16) == training_gap(unfitted) + 16
+
+
 def test_a_prepared_run_goes_on_where_it_was(tmp_path):
     np.savez(tmp_path / "data.npz", **arrays())
     done = run_experiment(settings(tmp_path), verbose=False)

@@ -14,7 +14,7 @@ from grevy.runs.experiment import (
 from grevy.runs.exporting import export_onnx
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
-from grevy.runs.preparing import make_model, settle_offsets
+from grevy.runs.preparing import make_model, settle_offsets, smoothing_reach
 from grevy.runs.provenance import environment, keep_to_granted_threads
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
@@ -38,6 +38,7 @@ __all__ = [
     "settle_offsets",
     "settle_seed",
     "settled_settings",
+    "smoothing_reach",
     "train",
     "write_outcome",
 ]

@@ -35,11 +35,13 @@ def training_gap(model: "CEBRA", reach: int = 0) -> int:
     ----------
     model : CEBRA
     reach : int
-        Over how many steps smoothing spreads a step.
+        Over how many steps smoothing spreads a step; a fitted model knows that itself.
     """
     from grevy.model import model_receptive_field
 
     parameters = model.parameters
+    known = getattr(model, "preparations_", None) or ()
+    reach = max([reach, *(each.before + each.after for each in known)])
     return sum(model_receptive_field(parameters)) + max(parameters.time_offsets) + reach
 
 
