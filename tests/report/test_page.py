@@ -1194,6 +1194,9 @@ class TestMethods:
             "were z-scored for the training; all numbers for this were estimated on training "
             "steps alone."
         ) in typed(methods(made, []))
+        assert "the longest time offset, beyond the reach of the smoothing." in typed(
+            methods(made, [])
+        )
         alone = replace(run, config={**run.config, "lag": "1"})
         assert "Before that, each step was paired with the labels of 1 time step later." in typed(
             methods(alone, [])

@@ -199,10 +199,11 @@ def _hold_out(run: ArchivedRun) -> str:
             f"Held out from the encoder, the scaling and the decoders were {whole}, drawn at "
             f"random: {steps}, beside {thousands(int(held.get('train_steps', 0)))} training steps."
         )
+    reach = ", beyond the reach of the smoothing" * bool(run.config.get("smoothing"))
     return (
         f"Held out from the encoder, the scaling and the decoders were {steps} in contiguous "
         f"stretches, kept apart from the {thousands(int(held.get('train_steps', 0)))} training "
-        f"steps by at least the encoder's receptive field and the longest time offset."
+        f"steps by at least the encoder's receptive field and the longest time offset{reach}."
     )
 
 
