@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from grevy.data import continuous, make_recording, steps_inside
 from grevy.errors import GrevyError
@@ -181,6 +182,10 @@ def test_steps_without_a_value_are_left_out_where_asked_for():
         (lambda: make_recording(nap.Ts(np.arange(9.0))), "Ts"),
         (lambda: make_recording(np.ones((5, 2)), bin=0.1), "is an array"),
         (lambda: make_recording(np.ones((5, 2)), period=360), "for labels by their names"),
+        (lambda: make_recording(5.0, {"x": np.arange(5.0)}), "shape"),
+        (lambda: make_recording([[1, 2], [3]], {"x": np.arange(2.0)}), "different lengths"),
+        (lambda: make_recording(scipy.sparse.eye(5), {"x": np.arange(5.0)}), "sparse"),
+        (lambda: make_recording(scipy.sparse.eye(5), gaps="nan"), "sparse"),
         (
             lambda: make_recording(frame(np.arange(9.0)), {"x": nap.Tsd(t=[20, 21], d=[1.0, 2])}),
             "no value at any step of the neural data, from 0 to 8",

@@ -210,6 +210,14 @@ def test_there_is_no_square_root_of_a_negative_number():
         prepare(make_recording(np.array([[1.0], [-1.0]])), square_root=True)
 
 
+def test_more_than_memory_holds_is_said(monkeypatch):
+    recording = make_recording(np.broadcast_to(np.float32(1), (2**40, 2**10))[:5])
+    huge = replace(recording, neural=np.broadcast_to(np.float32(1), (2**45, 2**10)))
+    preparation = prepare(recording, zscore=True).preparation
+    with pytest.raises(GrevyError, match="takes 134217728 GiB of memory"):
+        prepared_with(preparation, huge)
+
+
 def test_nothing_is_prepared_twice():
     found = prepare(spikes(), **EVERYTHING)
     assert prepared_with(found.preparation, found) is found

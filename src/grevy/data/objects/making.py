@@ -53,6 +53,8 @@ def recording_of_objects(neural: Any, labels: Any, given: Given) -> Recording:
     clock = clocked(what, neural, given.bin) if is_clocked(neural) else None
     if clock is None and given.bin is not None:
         raise GrevyError(f"`bin` is for the spikes of a TsGroup; {what} is an array. Leave it out.")
+    if clock is None and not _is_array(neural):
+        return make_recording(neural, source=given.source)  # which says what is wrong with it
     values = neural if clock is None else clock.values
     missing: list[Array] = []
     if given.gaps:
@@ -82,6 +84,14 @@ def recording_of_objects(neural: Any, labels: Any, given: Given) -> Recording:
     seconds = clock.times if clock is not None and clock.in_seconds else None
     names = None if clock is None else clock.names
     return replace(recording, segments=runs, times=seconds, neuron_names=names)
+
+
+def _is_array(values: Any) -> bool:
+    """Tell whether something dense has a length: an array, or what can become one."""
+    try:
+        return not hasattr(values, "toarray") and len(np.shape(values)) > 0
+    except ValueError:  # rows of different lengths
+        return False
 
 
 def _rate(what: str, clock: Clocked | None, usual: float, given: float | None) -> float | None:

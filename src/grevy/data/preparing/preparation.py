@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from grevy.data.arrays import Array, Float64Array, IntArray
 from grevy.data.labels import Label
@@ -120,7 +121,7 @@ def prepared_with(preparation: Preparation, recording: Recording) -> Recording:
             f"it was recorded."
         )
     _check_fits(preparation, recording)
-    neural = np.empty((len(recording), len(preparation.kept)), np.float32)
+    neural = _room(recording, len(preparation.kept))
     for runs in (recording.segments, between(recording.segments, len(recording))):
         for steps, values in stretches(recording, runs, preparation, preparation.activity):
             neural[steps] = values
@@ -133,6 +134,18 @@ def prepared_with(preparation: Preparation, recording: Recording) -> Recording:
     return replace(
         recording, neural=neural, labels=labels, neuron_names=names, preparation=preparation
     )
+
+
+def _room(recording: Recording, n_neurons: int) -> npt.NDArray[np.float32]:
+    try:
+        return np.empty((len(recording), n_neurons), np.float32)
+    except MemoryError as error:
+        needed = 4 * len(recording) * n_neurons / 2**30
+        raise GrevyError(
+            f"{recording.source}: to prepare {len(recording)} steps of {n_neurons} neurons takes "
+            f"{needed:.0f} GiB of memory, which is not there. Give fewer, or prepare the file once "
+            f"and for all."
+        ) from error
 
 
 def _check_fits(preparation: Preparation, recording: Recording) -> None:
