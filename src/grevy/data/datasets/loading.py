@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from grevy.data.arrays import Array
-from grevy.data.datasets.cache import Cache, cebras_datasets
+from grevy.data.datasets.cache import Cache, cache_directories, cebras_datasets
 from grevy.data.datasets.downloads import Published, download, md5
+from grevy.data.datasets.sources import require_files
 from grevy.data.datasets.synthetic import NOISES, generate
 from grevy.data.files.joblib_files import read_joblib
 from grevy.data.labels import Label, continuous, make_label
@@ -84,6 +85,7 @@ def load(
         return (_synthetic(name, _SYNTHETIC[name], cache),)
     if name not in cebras_datasets().get_options():
         raise unknown("data set", name, names())
+    require_files(name, cache_directories()[0])
     dataset = _initialised(name, cache)
     if not hasattr(dataset, "iter_sessions"):
         return (_recording(name, name, dataset),)
