@@ -36,7 +36,7 @@ from grevy.data.splits import (
     step_folds,
     training_segments,
 )
-from grevy.data.stored import Stored, is_large
+from grevy.data.stored import Stored, is_large, unmapped
 
 __all__ = [
     "LARGEST",
@@ -97,5 +97,6 @@ __all__ = [
     "step_folds",
     "steps_inside",
     "training_segments",
+    "unmapped",
     "write_all",
 ]
