@@ -286,6 +286,10 @@ def evaluate(
         int,
         _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
     ] = 1,
+    causal: Annotated[
+        bool,
+        _evaluation("That window ends at the present step, as of an encoder made with --causal."),
+    ] = False,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
     **settings: Any,
@@ -299,6 +303,7 @@ def evaluate(
         target,
         gap=gap,
         window=window,
+        causal=causal,
         seed=seed,
         labels=tuple(settings.pop("label") or ()),
         imports=tuple(settings.pop("imports") or ()),

@@ -41,7 +41,7 @@ from grevy.data.splits import (
     step_folds,
     training_segments,
 )
-from grevy.data.stored import Stored, is_large
+from grevy.data.stored import Stored, is_large, unmapped
 
 __all__ = [
     "LARGEST",
@@ -113,6 +113,7 @@ __all__ = [
     "steps_inside",
     "to_plain",
     "training_segments",
+    "unmapped",
     "what_is_expected",
     "write_all",
 ]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from grevy.data.arrays import Float64Array, FloatArray, IntArray
 from grevy.data.labels import Label
 from grevy.data.segments import checked_segments
-from grevy.data.stored import Stored, stays_stored
+from grevy.data.stored import Stored, stays_stored, unmapped
 from grevy.errors import GrevyError, Problems, WrongTypeError, unknown
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Recording:
     def silent(self) -> bool:
         """Whether the neural data is zero everywhere."""
         parts = range(0, len(self), 65536)  # not all at once: it may be a large memory map
-        return not any(self.neural[start : start + 65536].any() for start in parts)
+        neural = unmapped(self.neural)
+        return not any(neural[start : start + 65536].any() for start in parts)
 
 
 def make_recording(
@@ -209,7 +210,7 @@ def _neural(values: Any, problems: Problems) -> Any:
 
 def _scan(activity: Any, rows: int = 4096) -> tuple[int, tuple[int, int]]:
     """Count non-finite values and find the first; in bounded memory."""
-    bad, first = 0, (-1, -1)
+    bad, first, activity = 0, (-1, -1), unmapped(activity)
     for start in range(0, len(activity), rows):
         wrong = ~np.isfinite(activity[start : start + rows])
         if wrong.any():
@@ -225,8 +226,9 @@ def data_checksum(recordings: Sequence[Recording]) -> str:
     digest = hashlib.sha256()
     for recording in recordings:
         digest.update(repr(recording.neural.shape).encode())
+        neural = unmapped(recording.neural)
         for start in range(0, len(recording), 65536):
-            digest.update(np.ascontiguousarray(recording.neural[start : start + 65536]).data)
+            digest.update(np.ascontiguousarray(neural[start : start + 65536]).data)
         digest.update(np.ascontiguousarray(recording.segments).data)
         for label in recording.labels:
             digest.update(repr((label.name, label.kind, label.period, label.classes)).encode())

@@ -217,7 +217,7 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
         if trust or not _is_archive(path):
             raise _broken(path, error) from error
         raise GrevyError(
-            f"model file {path} holds pickled Python objects, which can run any code when opened. "
+            f"model file {path} is damaged or holds pickled Python objects, which can run code. "
             f"If you trust whoever made it, open it with `trust=True` "
             f"(in Python: CEBRA.load(..., weights_only=False))."
         ) from error

@@ -62,6 +62,8 @@ class EvaluationRequest:
         Steps between training and test, for an ``.npy`` file.
     window : int
         Time steps that the encoder of an ``.npy`` file saw, around each; baselines see the same.
+    causal : bool
+        Whether those end with the step itself, in place of lying around it.
     nulls : int or None
         How often labels are moved; as in the run, or 1000, if None.
     umap : bool
@@ -85,6 +87,7 @@ class EvaluationRequest:
     split: str | None = None
     gap: int = 0
     window: int = 1
+    causal: bool = False
     nulls: int | None = None
     umap: bool = False
     seed: int = 0
@@ -126,13 +129,13 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
         request.label_data, request.transpose, request.bin, request.units, request.gaps,
-        request.gap, request.window > 1,
+        request.gap, request.window > 1, request.causal,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
             f"`labels`, `period`, `segments`, `label_data`, `transpose`, `bin`, `units`, "
-            f"`gaps`, `gap` and `window` out."
+            f"`gaps`, `gap`, `window` and `causal` out."
         )
     from grevy.model import model_receptive_field
 
@@ -298,7 +301,8 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
     gap = max(request.gap, request.window if request.window > 1 else 0)
     split = hold_out(laid_out(recordings), config.split, holdout, gap, request.seed)
     neural = recordings[0].neural if len(recordings) == 1 else None
-    before = request.window // 2
+    # As encoders lay theirs: around the present step, or up to it.
+    before = request.window - 1 if request.causal else request.window // 2
     found = evaluate(
         embedding, whole, split, neural,
         window=(before, request.window - before), nulls=config.n_nulls, seed=request.seed,
