@@ -6,6 +6,7 @@ stays in the folder `kept`.
 """
 
 import collections
+import faulthandler
 import json
 import os
 import resource
@@ -239,6 +240,7 @@ def in_child(path):
     child = os.fork()
     if not child:
         os.close(receive)
+        faulthandler.disable()  # what ends the child is told by the signal
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with open("/proc/self/statm") as stream:  # noqa: PTH123
