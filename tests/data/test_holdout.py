@@ -40,7 +40,7 @@ def test_a_fifth_of_every_recording_is_held_out(count):
 
 
 def test_it_is_said_which_recording_is_too_short():
-    with pytest.raises(GrevyError, match="recording 2 of 2: 9 time steps .* too few"):
+    with pytest.raises(GrevyError, match=r"recording 2 of 2: 9 time steps .* too few"):
         hold_out([trials(1, 300), trials(1, 9, 300)], "blocks", 0.2, 7, seed=0)
 
 

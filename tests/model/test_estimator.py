@@ -409,7 +409,7 @@ INPUTS = {
     "no nearness": ((X, KLASS), {"conditional": "delta_normal", "delta": 1.0}, ["discrete"]),
     "short": ((X[:9], LINE[:9]), {"model_architecture": "offset10-model"}, ["9 time steps", "10"]),
     "several, no label": (([X, X2],), {}, ["several recordings"]),
-    "several, other kinds": (([X, X2], [LINE, KLASS[:100]]), {}, ["recordings 0 and 1"]),
+    "several, other kinds": (([X, X2], [LINE, KLASS[:100]]), {}, ["recording 1 and recording 2"]),
     "several, one label": (([X, X2], [LINE]), {}, ["2 recordings", "[1]"]),
 }  # fmt: skip
 

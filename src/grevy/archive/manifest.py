@@ -55,6 +55,7 @@ def seal(
         "files": files,
         "data": [
             {
+                **({"name": recording.name} if recording.name else {}),
                 "source": without_home(recording.source),
                 "time_steps": len(recording),
                 "neurons": recording.n_neurons,

@@ -31,6 +31,7 @@ class _Data(_Open):
     time_steps: int = Field(ge=1)
     neurons: int = Field(ge=1)
     sha256: str
+    name: str = ""
 
 
 class Manifest(_Open):
@@ -201,6 +202,9 @@ def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         if not isinstance(name, str):
             raise ValueError(f"a setting of the name {name!r}")
+        if name == "sessions":
+            _check_sessions(value)
+            continue
         each = value if isinstance(value, list) else [value]
         if any(isinstance(part, list | dict | set | tuple) for part in each):
             raise ValueError(f"{name}: not a plain value")
@@ -214,6 +218,18 @@ def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
         except ValidationError as error:
             raise ValueError(f"{name}: {_first(error)}") from error
     return found
+
+
+def _check_sessions(found: Any) -> None:
+    """Check what each of several recordings says of itself, as settings are."""
+    if not isinstance(found, list):
+        raise ValueError("sessions: no list")
+    for each in found:
+        if not isinstance(each, dict) or not isinstance(each.get("data"), str):
+            raise ValueError("sessions: a recording without its file")
+        if not isinstance(each.get("name", ""), str) or "sessions" in each:
+            raise ValueError("sessions: a recording without its name")
+        checked_settings({name: value for name, value in each.items() if name != "name"})
 
 
 def _first(error: ValidationError) -> str:

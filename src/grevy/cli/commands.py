@@ -93,7 +93,7 @@ def run(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Load, train, evaluate, draw and archive: one recording to one run folder."""
+    """Load, train, evaluate, draw and archive: a recording, or several, to one run folder."""
     given = {name: value for name, value in settings.items() if value is not None}
     checked = _config(config, given)  # what is wrong with it is said before anything heavy loads
 
@@ -113,12 +113,19 @@ def run(
 
 def _config(file: Path | None, given: dict[str, Any]) -> Any:
     """Check settings from a file and from flags, which win."""
-    from grevy.config import make_config, read_config, settings_of_a_file
+    from grevy.config import make_config, read_config, read_sessions, settings_of_a_file
 
     trust, imports = given.get("trust", False), given.get("imports", ())
     settings = read_config(file, trust=trust, imports=imports) if file else {}
-    # Another source than the file's takes its place, keys and all.
-    replaced = {"dataset": ("data", *settings_of_a_file()), "data": ("dataset",)}
+    if "sessions" in given:
+        of_files = read_sessions(Path(given["sessions"]))
+        given = {**of_files, **given, "sessions": of_files["sessions"]}
+    # Another source than the file's takes its place; keys belong to files, not to a data set.
+    replaced = {
+        "dataset": ("data", "sessions", *settings_of_a_file()),
+        "data": ("dataset", "sessions"),
+        "sessions": ("dataset", "data"),
+    }
     for source, others in replaced.items():
         for name in others if source in given else ():
             settings.pop(name, None)

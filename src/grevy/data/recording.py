@@ -36,6 +36,8 @@ class Recording:
         The true latent, known for made data only.
     times : ndarray of shape (T,), float64, or None
         Of each step, in seconds on the clock of its source, if it has one; of a bin its middle.
+    name : str
+        What it is called beside others; may be empty.
     """
 
     neural: npt.NDArray[np.float32]
@@ -45,6 +47,7 @@ class Recording:
     source: str = "arrays"
     latent: FloatArray | None = None
     times: Float64Array | None = None
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.neural)

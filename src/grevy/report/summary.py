@@ -1,6 +1,6 @@
 """A run in words: what was loaded, and how it scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grevy.data import Recording
@@ -25,8 +25,10 @@ def describe_data(recordings: Sequence[Recording]) -> str:
             for label in recording.labels
         )
         segments = len(recording.segments)
+        named = f"{recording.name}, " if recording.name else ""
         line = (
-            f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
+            f"{named}{recording.source}: {len(recording)} time steps x {recording.n_neurons} "
+            f"neurons, "
             f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
         )
         lines.append(shown_line(line))
@@ -40,8 +42,18 @@ def summarise(
     lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
     lines += [f"  {line}" for line in describe_metrics(metrics)]
     lines += ["", "Configuration"]
-    lines += [f"  {name}: {value}" for name, value in config.items()]
+    lines += [f"  {name}: {value}" for name, value in config.items() if name != "sessions"]
+    lines += [f"  session: {said_settings(each)}" for each in config.get("sessions") or ()]
     return "\n".join(map(shown_line, lines)) + "\n"
+
+
+def said_settings(settings: Mapping[str, Any]) -> str:
+    """Say what one of several recordings has of its own."""
+    parts = {
+        name: " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for name, value in settings.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:

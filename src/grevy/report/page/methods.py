@@ -43,7 +43,7 @@ def command(config: dict[str, Any]) -> str:
     fields = RunConfig.model_fields
     if not set(config) <= set(fields) or config.get("dataset") == "arrays":
         return ""
-    if config.get("min_temperature", 0.1) is None:  # no flag takes it away
+    if config.get("sessions") or config.get("min_temperature", 0.1) is None:  # in no flag
         return "grevy run --config config.yaml --output-dir results/again"
     words = ["grevy", "run"]
     for name, value in config.items():

@@ -24,6 +24,7 @@ from grevy.report.page.packing import script_json
 from grevy.report.page.space import space_data
 from grevy.report.page.table import score_table
 from grevy.report.results import LabelResult, held_out_words, label_results
+from grevy.report.summary import said_settings
 from grevy.report.verdict import latent_sentence, run_verdicts
 from grevy.report.words import NOTHING, duration, number, plural, short
 from grevy.version import __version__
@@ -165,7 +166,7 @@ def _about(run: ArchivedRun) -> dict[str, Any]:
         "title": title,
         "facts": _facts(run),
         "data": data,
-        "settings": [(name, _setting(value)) for name, value in run.config.items()],
+        "settings": _settings(run.config),
         "command": command(run.config),
         "versions": dict(manifest.get("versions", {})),
         "provenance": _provenance(run),
@@ -214,6 +215,13 @@ def _provenance(run: ArchivedRun) -> list[tuple[str, str]]:
         ("Platform", " ".join(built_for) or NOTHING),
         ("Checksums", "of every file in manifest.json"),
     ]  # fmt: skip
+
+
+def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """List the settings; of several recordings each has a line."""
+    several = config.get("sessions") or ()
+    said = [(name, _setting(value)) for name, value in config.items() if name != "sessions"]
+    return said + [("session", short(without_home(said_settings(each)), 200)) for each in several]
 
 
 def _setting(value: Any) -> str:
