@@ -28,6 +28,7 @@ from grevy.archive.folder import (
 from grevy.archive.manifest import (
     add_to_manifest,
     read_manifest,
+    recording_names,
     seal,
     unseal,
     verify,
@@ -69,6 +70,7 @@ __all__ = [
     "opened",
     "read_manifest",
     "read_run",
+    "recording_names",
     "seal",
     "unseal",
     "verify",

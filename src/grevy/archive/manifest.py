@@ -160,6 +160,12 @@ def _check_format(path: Path, manifest: Any) -> None:
         )
 
 
+def recording_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the recordings of a run are called: "recording 1" and so on without a name."""
+    data = manifest.get("data", [])
+    return tuple(each.get("name") or f"recording {i}" for i, each in enumerate(data, start=1))
+
+
 def verify(folder: RunFolder) -> list[str]:
     """Compare a finished run with its manifest.
 

@@ -146,6 +146,41 @@ class _Consistency(_Open):
         return value
 
 
+class _AcrossLabel(_Open):
+    kind: Literal["continuous", "circular", "discrete"]
+    all: _Scores
+    own: _Scores
+    others: _Scores
+    chance: _Scores
+    null: _Null | None = None
+    no_p: str = ""
+
+
+class _Recording(_Open):
+    name: str
+    time_steps: int = Field(ge=1)
+    train_steps: int = Field(ge=0)
+    test_steps: int = Field(ge=0)
+    scores: dict[str, _AcrossLabel] = {}
+
+
+class _Agreement(_Open):
+    """Of embeddings by a label; or why there is none."""
+
+    names: list[str] = []
+    r2: list[list[float]] = []
+    mean: float = 0.0
+    chance: float = 0.0
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        count = len(self.names)
+        if len(self.r2) != count or any(len(row) != count for row in self.r2):
+            raise ValueError("an agreement that is not of each with each")
+        return self
+
+
 class _HeldOut(_Open):
     split: Literal["blocks", "segments"] = "blocks"
     train_steps: int = Field(ge=0)
@@ -171,6 +206,9 @@ class Metrics(_Open):
     leaky: dict[str, bool] = {}
     folds: dict[str, _Folds] = {}
     consistency: _Consistency | None = None
+    recordings: list[_Recording] = []
+    left_out: dict[str, _Scores] = {}
+    agreement: dict[str, _Agreement] = {}
     holdout: _HeldOut | None = None
 
 

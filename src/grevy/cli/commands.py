@@ -379,8 +379,8 @@ def export(
         raise GrevyError("nothing to write. Say what: `nwb=FILE`, `csv=FILE` or `onnx=FILE`.")
     for path, write in ((nwb, export_nwb), (csv, export_csv)):
         if path is not None:
-            write(read_run(RunFolder(target)), path)
-            print(shown(str(path)))
+            for written in write(read_run(RunFolder(target)), path):
+                print(shown(str(written)))
     if onnx is not None:
         trust, imports = bool(settings["trust"]), settings["imports"] or ()
         export_onnx(target, onnx, session=session, trust=trust, imports=imports)

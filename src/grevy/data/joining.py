@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.data.arrays import IntArray
+from grevy.data.arrays import Float64Array, IntArray
 from grevy.data.labels import Label
 from grevy.data.recording import Recording
 from grevy.data.splits import training_segments
@@ -100,8 +100,8 @@ def names_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
 def join_recordings(recordings: Sequence[Recording]) -> Recording:
     """Lay recordings end to end for evaluation; the neural data of several is left out.
 
-    The sampling rate is that of all of them, or None where they differ; times are there if all
-    have some.
+    The sampling rate is that of all of them, or None where they differ. Times are there if every
+    recording has a clock or a sampling rate of its own, and one rate does not say it all.
     """
     if len(recordings) == 1:
         return recordings[0]
@@ -111,15 +111,28 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
         for column in zip(*(recording.labels for recording in aligned), strict=True)
     ]
     rates = {recording.sampling_rate for recording in recordings}
-    times = [recording.times for recording in recordings if recording.times is not None]
     return Recording(
         neural=np.zeros((int(end_to_end(map(len, recordings))[-1]), 0), np.float32),
         labels=tuple(labels),
         segments=np.concatenate(laid_out(recordings)),
         sampling_rate=rates.pop() if len(rates) == 1 else None,
         source=f"{recordings[0].source} and {len(recordings) - 1} more",
-        times=np.concatenate(times) if len(times) == len(recordings) else None,
+        times=_joined_times(recordings),
     )
+
+
+def _joined_times(recordings: Sequence[Recording]) -> Float64Array | None:
+    """Return the times of every step, each on the clock of its recording; None if one has none."""
+    has_clock = any(each.times is not None for each in recordings)
+    if not has_clock and len({each.sampling_rate for each in recordings}) == 1:
+        return None
+    found = []
+    for each in recordings:
+        if each.times is None and each.sampling_rate is None:
+            return None
+        own = np.arange(len(each)) / (each.sampling_rate or 1.0)
+        found.append(own if each.times is None else each.times)
+    return np.concatenate(found)
 
 
 def restricted(recordings: Sequence[Recording], steps: IntArray) -> tuple[Recording, ...]:

@@ -91,11 +91,15 @@ def _sessions_differing(
     """Say in what the recordings of two runs are read differently."""
     if len(asked) != len(archived):
         return [f"it has {len(archived) or 'no'} `sessions`, and {len(asked) or 'none'} are here"]
+    where: dict[str, list[int]] = {}
+    for number, (here, there) in enumerate(zip(asked, archived, strict=True), start=1):
+        for name, value in here.items():
+            if value != there[name]:
+                said = f"is {_plain(there[name])} there and {_plain(value)} here"
+                where.setdefault(f"`{name}` {said}", []).append(number)
     return [
-        f"`{name}` of recording {number} is {_plain(there[name])} there and {_plain(value)} here"
-        for number, (here, there) in enumerate(zip(asked, archived, strict=True), start=1)
-        for name, value in here.items()
-        if value != there[name]
+        said + ("" if len(each) == len(asked) else f" (recording {', '.join(map(str, each))})")
+        for said, each in where.items()
     ]
 
 
