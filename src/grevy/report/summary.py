@@ -89,6 +89,7 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
             lines.append(f"  {_fold_line(metrics['folds'][name])}")
         if scores.get("null"):
             lines.append(f"  {_null_line(scores['null'])}")
+    lines += _recording_lines(metrics)
     if metrics.get("consistency"):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
@@ -97,6 +98,29 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     return [shown_line(line) for line in lines]
 
 
+def _recording_lines(metrics: dict[str, Any]) -> list[str]:
+    """Say how each of several recordings scored, and how well they agree."""
+    lines = []
+    for one in metrics.get("recordings", []):
+        lines.append(f"recording {one['name']}: {one['test_steps']} of its steps held out")
+        for name, scores in one["scores"].items():
+            measure = MEASURES[scores["kind"]][0]
+            said = ", ".join(
+                f"on {words} {_number(scores[which][measure.key], measure.in_unit)}"
+                for which, words in _FITTED_ON.items()
+            )
+            null = f"; {_null_line(scores['null'])}" if "null" in scores else ""
+            lines.append(f"  {name}, {_name(measure)} by a decoder fitted {said}{null}")
+    for name, found in metrics.get("agreement", {}).items():
+        if "mean" in found:
+            lines.append(
+                f"agreement of the recordings by {name}: mean R2 {found['mean']:.3f}, with labels "
+                f"moved {found['chance']:.3f}"
+            )
+    return lines
+
+
+_FITTED_ON = {"others": "the other recordings", "own": "its own steps", "all": "all"}
 _MEASURES = {each.key: each for measures in MEASURES.values() for each in measures}
 
 
