@@ -27,6 +27,7 @@ from grevy.archive.folder import (
 )
 from grevy.archive.manifest import (
     add_to_manifest,
+    file_checksum,
     read_manifest,
     recording_names,
     seal,
@@ -65,6 +66,7 @@ __all__ = [
     "add_to_manifest",
     "export_csv",
     "export_nwb",
+    "file_checksum",
     "guarded",
     "open_folder",
     "opened",

@@ -111,6 +111,40 @@ def run(
     _tell(done, context, quiet, json_)
 
 
+@takes_settings(
+    app, "data", "trust", "imports", "max_iterations", "batch_size", "learning_rate", "device",
+    "holdout", "split", "nulls", "umap",
+    of_a_file=True,
+)  # fmt: skip
+def adapt(
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or a .pt file of a model of one recording."),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the new run.")],
+    overwrite: Annotated[bool, _output("Replace a run in the folder.")] = False,
+    quiet: Annotated[bool, _output("Print only errors.")] = False,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
+    """Add a recording to a trained model, and evaluate, report and archive it as a run.
+
+    To a run of several recordings an encoder for the new one is added, trained to meet the others,
+    which stay as they are, bit for bit. A model of one recording gets a new first layer for other
+    neurons; the layers above stay as they are.
+    """
+    from grevy.runs import adding_config, keep_to_granted_threads, run_experiment
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("batch_size") == 0:
+        given["batch_size"] = None
+    checked = adding_config(target, {**given, "output_dir": str(output_dir)})
+    keep_to_granted_threads()
+    _load_what_trains()
+    _tell(run_experiment(checked, overwrite=overwrite, verbose=not quiet), context, quiet, json_)
+
+
 def _config(file: Path | None, given: dict[str, Any]) -> Any:
     """Check settings from a file and from flags, which win."""
     from grevy.config import make_config, read_config, read_sessions, settings_of_a_file

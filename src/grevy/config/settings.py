@@ -141,6 +141,13 @@ class RunConfig(BaseModel):
     )
     device: str = _model("auto", "{default} (default), cpu, cuda, cuda:N or mps.", incidental=True)
     seed: int | None = _model(None, "Drawn and recorded if left out.", ge=0)
+    base_model: str | None = _model(
+        None,
+        "Trained before, and kept as it is: a recording is added to it; see `grevy adapt`.",
+        "RUN_OR_MODEL",
+        incidental=True,
+    )
+    base_sha256: str | None = _model(None, "Checksum of that model; filled in if left out.", "HEX")
     conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = _sampling(
         None, "time, time_delta or delta_normal; by the labels if left out."
     )
@@ -233,11 +240,23 @@ class RunConfig(BaseModel):
             raise ValueError("`umap`, a baseline on held-out time, needs `holdout` above 0")
         if self.patience is not None and not self.validation:
             raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
+        if self.base_model is not None:
+            self._refuse_beside_base()
         given = [f"`{name}`" for name in marked("of_file") if getattr(self, name)]
         if self.dataset is not None and given:
             what = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{', '.join(given)} {what} to a data file, not to a data set")
         return self
+
+    def _refuse_beside_base(self) -> None:
+        """Refuse what would train anew the encoders that are kept as they are."""
+        beside = {
+            "folds": self.folds, "null_retrain": self.null_retrain, "seeds": self.seeds > 1,
+            "validation": self.validation, "dataset": self.dataset,
+        }  # fmt: skip
+        given = [f"`{name}`" for name, value in beside.items() if value]
+        if given:
+            raise ValueError(f"{', '.join(given)}: not with `base_model`, which is kept as it is")
 
     @model_validator(mode="after")
     def _no_recording_twice(self) -> Self:
