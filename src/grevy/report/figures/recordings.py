@@ -93,14 +93,12 @@ def _over_time(embedding: FloatArray) -> FloatArray:
 
 
 def _draw_points(axes: Axes, points: FloatArray, column: Column | None, steps: IntArray) -> None:
-    points = points[order := np.random.default_rng(0).permutation(len(points))]
-    look: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True}
-    if column is None:
-        axes.scatter(points[:, 0], points[:, 1], color=LINE, **look)
-        return
-    axes.scatter(
-        *points[order].T, c=column.values[steps][order], **look, **colour_arguments(column)
-    )
+    order = np.random.default_rng(0).permutation(len(points))
+    look: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True, "color": LINE}
+    if column is not None:
+        del look["color"]
+        look |= {"c": column.values[steps][order], **colour_arguments(column)}
+    axes.scatter(points[order, 0], points[order, 1], **look)
 
 
 def across_figure(across: Sequence[Across]) -> Figure:
