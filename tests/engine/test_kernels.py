@@ -1,6 +1,7 @@
 """The compiled loops: there, right on every instruction set at hand, and dispensable."""
 
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -239,16 +240,26 @@ def test_lengths(library, columns):
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
+def lying(rows, columns, transposed):
+    return (
+        torch.full((columns, rows), torch.nan).T
+        if transposed
+        else torch.full((rows, columns), torch.nan)
+    )
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_rows_are_copied_and_added(library, threads, work_on):
+@pytest.mark.parametrize("columns", [1, 3, 17])
+@pytest.mark.parametrize("lie", list(itertools.product([False, True], repeat=3)))
+def test_rows_are_copied_and_added(library, threads, columns, lie, work_on):
     work_on(threads)
-    source, index = torch.randn(40, 17), torch.randint(0, 40, (200,))
-    out = torch.full((200, 17), torch.nan)
+    source, index = lying(40, columns, lie[0]).normal_(), torch.randint(0, 40, (200,))
+    out = lying(200, columns, lie[1])
     gather(library, source, index, out)()
     assert torch.equal(out, source[index])
-    total = torch.full((40, 17), torch.nan)
+    total = lying(40, columns, lie[2])
     scatter(library, out, index, total)()
-    torch.testing.assert_close(total, torch.zeros(40, 17).index_add_(0, index, out))
+    torch.testing.assert_close(total, torch.zeros(40, columns).index_add_(0, index, out))
 
 
 SIZES = [(1, 1, 1), (8, 32, 3), (9, 33, 2), (512, 512, 3), (100, 700, 17), (40, 5, 40)]

@@ -19,8 +19,9 @@ from grevy.engine.kernels.structures import InfoNCE, matrix
 
 Distance = Literal["cosine", "euclidean"]
 
-# References times negatives held at once: 8 MiB of float32, measured fastest on a CPU.
-CHUNK_ELEMENTS = 1 << 21
+# References times negatives held at once: 8 MiB of float32, measured fastest on a CPU. On a GPU
+# every chunk costs the launch of its kernels: 64 MiB.
+CHUNK_ELEMENTS, CHUNK_ON_GPU = 1 << 21, 1 << 24
 # Below this no weight of a softmax over a row underflows, even among 1e6 negatives.
 MODERATE = 35.0
 # How far off rounding may bring a logit of euclidean distances, small differences of large squares.
@@ -131,9 +132,9 @@ def infonce_gradient(
     if lengths is not None:  # phi + b |r_i|^2, the same for all j: b |r_i|^2 comes off at the end
         columns = torch.cat([columns, -scale * lengths[None]])
         rows = torch.cat([rows, rows.new_ones(n, 1)], dim=1)
-    log_sums, pulls, pushes = _over_chunks(
-        rows, columns, max(1, CHUNK_ELEMENTS // n_negatives) if chunk is None else chunk
-    )
+    if chunk is None:
+        chunk = max(1, (CHUNK_ON_GPU if rows.is_cuda else CHUNK_ELEMENTS) // n_negatives)
+    log_sums, pulls, pushes = _over_chunks(rows, columns, chunk)
     if lengths is None:
         pair = (reference * positive).sum(dim=1)
         expected = (reference * pulls).sum()  # sum_ij w_ij phi_ij / b

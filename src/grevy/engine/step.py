@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from grevy.data import IntArray, seeded
+from grevy.engine.copies import joined
 from grevy.engine.cuda_graph import Graph
 from grevy.engine.encoding.encoder import Encoded, Encoder, encode
 from grevy.engine.layers.network import apply_network
@@ -195,15 +196,15 @@ def batch_gradient(
     if len(embedded) == 2 * n + m:
         reference, positive, negative = torch.split(embedded, [n, n, m])
         loss, gradient = infonce_gradient(reference, positive, negative, scale, distance)
-        return loss, torch.cat(gradient[:3]), gradient.scale
+        return loss, joined(gradient[:3]), gradient.scale
     reference, positive, negative, later = torch.split(embedded, [n, n, m, n])
     some = slice(0, HYBRID_DIMENSIONS)
     label, by_label = infonce_gradient(
         reference[:, some], positive[:, some], negative[:, some], scale, distance
     )
     time, in_time = infonce_gradient(reference, later, negative, scale, distance)
-    grad = torch.cat(
-        [in_time.reference, torch.zeros_like(positive), in_time.negative, in_time.positive]
-    )
-    grad[: 2 * n + m, some] += torch.cat(by_label[:3])
+    parts = [in_time.reference, torch.zeros_like(positive), in_time.negative]
+    for part, more in zip(parts, by_label[:3], strict=True):
+        part[:, some] += more
+    grad = joined([*parts, in_time.positive])
     return Loss(*map(torch.add, label, time)), grad, by_label.scale + in_time.scale

@@ -60,7 +60,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         A name of `cebra.models.get_options`, or one registered by the user.
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"`` or ``"cuda_if_available"``.
-        Untested on anything but a CPU: never run on a GPU.
+        ``"mps"`` has never been run.
     criterion : {"infonce"}
     distance : {"cosine", "euclidean"}
     conditional : {"time", "time_delta", "delta_normal"}, optional

@@ -12,11 +12,13 @@ def environment() -> dict[str, Any]:
     from importlib.metadata import version
 
     from grevy.engine import instructions, thread_count
+    from grevy.version import __version__
 
-    names = ("grevy", "cebra", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
+    names = ("cebra", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
     return {
         "versions": {
             "python": platform.python_version(),
+            "grevy": __version__,
             **{name: version(name) for name in names},
         },
         "platform": {"system": platform.system(), "machine": platform.machine()},

@@ -87,14 +87,16 @@ static void updates(integer threads, Tell tell)
     tell("adam_maximize", adam(up, 0));
 }
 
-static uint64_t rows(uint64_t hash, integer n, integer columns, integer there, integer threads)
+static uint64_t rows(uint64_t hash, integer n, integer columns, integer there, int is_transposed,
+                     integer threads)
 {
     Room room = {.draw = {n}};
-    float *source = numbers(&room, there * columns, 1), *listed = floats(&room, n * columns);
+    Matrix source = as_matrix(numbers(&room, there * columns, 1), there, columns, is_transposed);
+    float *listed = floats(&room, n * columns), *sums = floats(&room, there * columns);
+    Matrix middle = as_matrix(listed, n, columns, is_transposed);
     const integer *index = indices(&room, n, there);
-    float *sums = floats(&room, there * columns);
-    Rows gathered = {n, columns, n, threads, source, index, listed};
-    Rows summed = {n, columns, there, threads, listed, index, sums};
+    Rows gathered = {n, columns, n, threads, source, middle, index};
+    Rows summed = {n, columns, there, threads, middle, as_matrix(sums, there, columns, 0), index};
     const Step both[] = {{(void *)rows_gather, &gathered}, {(void *)rows_sum, &summed}};
     run_steps(both, LENGTH(both));
     hash = hashed_floats(hash, listed, n * columns);
@@ -193,9 +195,9 @@ void others(integer threads, Tell tell)
     uint64_t moved = START, set = START;
     losses(threads, tell);
     updates(threads, tell);
-    moved = rows(moved, 200, 17, 40, threads);
-    moved = rows(moved, 3000, 5, 300, threads);
-    moved = rows(moved, 20, 33, 2, threads);
+    moved = rows(moved, 200, 17, 40, 0, threads);
+    moved = rows(moved, 3000, 5, 300, 1, threads);
+    moved = rows(moved, 20, 33, 2, 0, threads);
     tell("rows", moved);
     set = lengths(set, 1, 1, 0, threads);
     set = lengths(set, 700, 3, 1, threads);

@@ -7,9 +7,16 @@
 static void gather(const void *argument, Piece piece)
 {
     const Rows *r = argument;
-    for (integer i = piece.first; i < piece.end; i++)
-        memcpy(r->output + i * r->columns, r->source + r->index[i] * r->columns,
-               sizeof(float) * r->columns);
+    int whole = r->source.column == 1 && r->output.column == 1;
+    for (integer i = piece.first; i < piece.end; i++) {
+        float *to = at(r->output, i, 0);
+        const float *from = at(r->source, r->index[i], 0);
+        if (whole)
+            memcpy(to, from, sizeof(float) * r->columns);
+        else
+            for (integer k = 0; k < r->columns; k++)
+                to[k * r->output.column] = from[k * r->source.column];
+    }
 }
 
 void rows_gather(const Rows *r)
@@ -22,16 +29,17 @@ void rows_gather(const Rows *r)
 static void sum_rows(const void *argument, Piece piece)
 {
     const Rows *r = argument;
-    integer columns = r->columns;
-    memset(r->output + piece.first * columns, 0,
-           sizeof(float) * columns * (piece.end - piece.first));
+    integer across = r->output.column, along = r->source.column;
+    for (integer j = piece.first; j < piece.end; j++)
+        for (integer k = 0; k < r->columns; k++)
+            *at(r->output, j, k) = 0;
     for (integer i = 0; i < r->n; i++) {
         if (r->index[i] < piece.first || r->index[i] >= piece.end)
             continue;
-        float *restrict sums = r->output + r->index[i] * columns;
-        const float *restrict terms = r->source + i * columns;
-        for (integer k = 0; k < columns; k++)
-            sums[k] += terms[k];
+        float *restrict sums = at(r->output, r->index[i], 0);
+        const float *restrict terms = at(r->source, i, 0);
+        for (integer k = 0; k < r->columns; k++)
+            sums[k * across] += terms[k * along];
     }
 }
 

@@ -31,9 +31,9 @@
     of(float *, loss) of(float *, scratch)
 
 /* index (n,); rows of `output`. */
-#define MOVED_ROWS(of)                                                                                  \
+#define MOVED_ROWS(of)                                                                             \
     of(integer, n) of(integer, columns) of(integer, rows) of(integer, threads)                     \
-    of(const float *, source) of(const integer *, index) of(float *, output)
+    of(Matrix, source) of(Matrix, output) of(const integer *, index)
 
 /* lengths (rows,) are kept for the way back. */
 #define LENGTHS(of)                                                                                \
@@ -70,7 +70,7 @@
 #define STRUCTURE(name, list) typedef struct { list(MEMBER) } name;
 
 #define EVERY_STRUCTURE(of)                                                                        \
-    of(Matrix, MATRIX) of(Convolution, CONVOLUTION) of(InfoNCE, INFONCE) of(Rows, MOVED_ROWS)           \
+    of(Matrix, MATRIX) of(Convolution, CONVOLUTION) of(InfoNCE, INFONCE) of(Rows, MOVED_ROWS)      \
     of(Lengths, LENGTHS) of(Moments, MOMENTS) of(Adam, ADAM) of(Tree, TREE) of(Queries, QUERIES)   \
     of(Step, STEP)
 EVERY_STRUCTURE(STRUCTURE)

@@ -46,7 +46,11 @@ class InfoNCE(ctypes.Structure):
 class Rows(ctypes.Structure):
     """Of `rows_gather` and `rows_sum`."""
 
-    _fields_ = (*_fields(_COUNT, "n columns rows threads"), *_fields(_AT, "source index output"))
+    _fields_ = (
+        *_fields(_COUNT, "n columns rows threads"),
+        *_fields(Matrix, "source output"),
+        ("index", _AT),
+    )
 
 
 class Lengths(ctypes.Structure):

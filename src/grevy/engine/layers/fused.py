@@ -181,7 +181,7 @@ def _fits(skip: Skip, convolution: Convolution) -> bool:
 
 
 def gather(library: Any, source: Tensor, index: Tensor, out: Tensor) -> Call:
-    """Copy rows ``source[index]`` into `out`; all are contiguous, `index` is int64."""
+    """Copy rows ``source[index]`` into `out`; `index` is contiguous, of int64."""
     return _rows("rows_gather", library, source, index, out)
 
 
@@ -196,8 +196,8 @@ def _rows(function: str, library: Any, source: Tensor, index: Tensor, out: Tenso
         columns=out.shape[1],
         rows=len(out),
         threads=threads_for(len(index) * out.shape[1] * _COPY),
-        source=source.data_ptr(),
+        source=matrix(source),
+        output=matrix(out),
         index=index.data_ptr(),
-        output=out.data_ptr(),
     )
     return Call(library, function, argument, [source, index, out])

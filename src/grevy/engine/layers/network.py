@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from grevy.engine.copies import copy, write_rows_of_windows
 from grevy.engine.kernels.calls import join_calls
 from grevy.engine.layers.base import Arena, Gradients, Layer, Need, Operation
 from grevy.engine.layers.fused import fuse, gather, reading, scatter
@@ -140,12 +141,12 @@ class Network:
         if first is not None:
             return [], (first, *layers[1:]), source
         rows = arena.take(len(index), source.shape[1])
-        if self.library is not None and source.is_contiguous() and rows.is_contiguous():
+        if self.library is not None:
             return [gather(self.library, source, index, rows)], layers, rows
         return [partial(torch.index_select, source, 0, index, out=rows)], layers, rows
 
     def _scatter(self, source: Tensor, index: Tensor, out: Tensor) -> list[Operation]:
-        if self.library is not None and source.is_contiguous() and out.is_contiguous():
+        if self.library is not None:
             return [scatter(self.library, source, index, out)]
         return [out.zero_, partial(out.index_add_, 0, index, source)]
 
@@ -186,14 +187,13 @@ def apply_network(
     width -= reach(network.layers[:depth])
     plan = network.plan(source, 0 if kept is None else len(kept), depth, width, len(first))
     if kept is not None:
-        plan.kept.copy_(kept)
-    lags = torch.arange(width, device=first.device)
-    torch.add(first, lags[:, None], out=plan.index.view(width, -1))
+        copy(plan.kept, kept)
+    write_rows_of_windows(plan.index.view(width, -1), first)
     for operation in plan.forward:
         operation()
 
     def pull_back(grad: Tensor) -> None:
-        plan.grad.copy_(grad)
+        copy(plan.grad, grad)
         for operation in plan.backward:
             operation()
         for parameter, value in plan.gradients:
