@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from archived_runs import typed
 from grevy import archive
 from grevy.archive.exporting import export_csv, export_nwb
 from grevy.archive.reading import read_run
@@ -116,7 +117,7 @@ def test_cut_off_it_goes_on_to_the_same_bits(finished, folder):
     recordings, model = load_recordings(half), make_model(half, False)
     split = holdout_split(model, recordings, half.holdout, half.split)
     train(model, recordings, split, half, Checkpoints(root / archive.CHECKPOINTS), False)
-    with pytest.raises(GrevyError, match="unfinished"):
+    with pytest.raises(GrevyError, match="holds a training at step 20"):
         run_experiment(config, verbose=False)
     done = run_experiment(config, resume=True, verbose=False)
     same(finished.folder, done.folder)
@@ -156,7 +157,7 @@ def test_the_page_has_a_section_for_each(finished):
     for name in NAMES:
         assert f'aria-label="Scores of {name}"' in page
     assert "has seen no label of the recording that it decodes" in page
-    assert "6 recordings: day0, day1, turned" in page
+    assert "6 recordings: day0, day1, turned" in typed(page)
 
 
 def test_a_recording_is_added_and_the_others_stay_as_they_are(finished, folder):
