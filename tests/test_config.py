@@ -114,7 +114,14 @@ def test_few_nulls_where_each_takes_a_training(given, n_nulls):
 
 
 def test_no_setting_is_left_out_above():
-    assert set(RunConfig.model_fields) == {*anything, "dataset", "data", "sessions"}
+    assert set(RunConfig.model_fields) == {
+        *anything,
+        "dataset",
+        "data",
+        "sessions",
+        "base_model",
+        "base_sha256",
+    }
 
 
 @pytest.mark.parametrize(

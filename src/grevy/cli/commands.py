@@ -336,8 +336,12 @@ def evaluate(
     from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
 
     keep_to_granted_threads()
+    data = settings.pop("data") or [None]
+    if len(data) > 1:
+        raise GrevyError(f"{len(data)} data files: the embedding of one recording can be scored.")
     request = EvaluationRequest(
         target,
+        data=data[0],
         gap=gap,
         window=window,
         seed=seed,
