@@ -14,7 +14,7 @@ from grevy.data.recording import make_recording
 from grevy.evaluation.across import Together, evaluate_across, read_left_out
 from grevy.evaluation.decoding.decoder import prepare
 
-LENGTHS = (400, 300, 350)
+LENGTHS = (600, 500, 700)
 
 
 def made(seed=0, related=(True, True, True)):
