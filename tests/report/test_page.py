@@ -1184,7 +1184,7 @@ class TestMethods:
             "square_root": True, "smoothing": "2", "causal": True, "zscore": True,
             "scale_labels": True,
         }  # fmt: skip
-        made = replace(run, config=config, metrics={**run.metrics, "left_out": [[1, 4]]})
+        made = replace(run, config=config, metrics={**run.metrics, "neurons_left_out": [[1, 4]]})
         assert (
             "Before that, time steps with missing values were left out, each step was paired with "
             "the labels of 0.1 s earlier, counts were turned into spikes per second, 2 neurons "

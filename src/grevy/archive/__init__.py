@@ -27,7 +27,9 @@ from grevy.archive.folder import (
 )
 from grevy.archive.manifest import (
     add_to_manifest,
+    file_checksum,
     read_manifest,
+    recording_names,
     seal,
     unseal,
     verify,
@@ -64,11 +66,13 @@ __all__ = [
     "add_to_manifest",
     "export_csv",
     "export_nwb",
+    "file_checksum",
     "guarded",
     "open_folder",
     "opened",
     "read_manifest",
     "read_run",
+    "recording_names",
     "seal",
     "unseal",
     "verify",

@@ -7,12 +7,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
+from grevy.config.sessions import checked_sessions
+from grevy.config.wording import explained
 from grevy.data import SplitKind, duration_of, what_is_expected
 from grevy.evaluation import FEWEST_NULLS, USUAL_NULLS
 
@@ -24,6 +27,7 @@ def _setting(
     metavar: str | None = None,
     incidental: bool = False,
     of_file: bool = False,
+    flag: tuple[type, bool] | None = None,
     **bounds: Any,
 ) -> Any:
     """Make a field that knows its help; ``{default}`` and ``{choices}`` in it are filled in.
@@ -34,13 +38,16 @@ def _setting(
         It says where, not what: it does not enter the run's identity. What a data file holds
         does, wherever it lies.
     of_file : bool
-        It belongs to a data file, not to a data set.
+        It belongs to a data file, not to a data set; each of several recordings may have its own.
+    flag : (type, bool), optional
+        What a flag takes, and whether it may be repeated, where that is not as the field has it.
     """
     about: dict[str, Any] = {
         "panel": panel,
         "metavar": metavar,
         "incidental": incidental,
         "of_file": of_file,
+        "flag": flag,
     }
     return Field(default, description=help, json_schema_extra=about, **bounds)
 
@@ -62,8 +69,16 @@ class RunConfig(BaseModel):
 
     dataset: str | None = _data(None, "Name of a data set; see `grevy datasets`.")
     data: str | None = _data(
-        None, "File: .nwb .npy .npz .mat .h5 .csv .parquet .jl", "FILE", incidental=True
+        None,
+        "File: .nwb .npy .npz .mat .h5 .csv .parquet .jl; repeatable, for several recordings.",
+        "FILE",
+        incidental=True,
+        flag=(str, True),
     )
+    sessions: tuple[dict[str, Any], ...] = _data(
+        (), "YAML file of several recordings; its paths start where it lies.", "FILE",
+        flag=(str, False),
+    )  # fmt: skip
     neural: str | None = _key(
         "Key of the neural data (T, N); of an NWB file `units`, or the path of a series.", "KEY"
     )
@@ -152,6 +167,13 @@ class RunConfig(BaseModel):
     )
     device: str = _model("auto", "{default} (default), cpu, cuda, cuda:N or mps.", incidental=True)
     seed: int | None = _model(None, "Drawn and recorded if left out.", ge=0)
+    base_model: str | None = _model(
+        None,
+        "Trained before, and kept as it is: a recording is added to it; see `grevy adapt`.",
+        "RUN_OR_MODEL",
+        incidental=True,
+    )
+    base_sha256: str | None = _model(None, "Checksum of that model; filled in if left out.", "HEX")
     conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = _sampling(
         None, "time, time_delta or delta_normal; by the labels if left out."
     )
@@ -211,11 +233,36 @@ class RunConfig(BaseModel):
             raise ValueError("expected whole numbers of at least 1")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _several_files_are_sessions(cls, given: dict[str, Any]) -> dict[str, Any]:
+        files = given.get("data")
+        if isinstance(files, list | tuple) and len(files) == 1:
+            given = {**given, "data": files[0]}
+        elif isinstance(files, list | tuple) and not given.get("sessions"):
+            given = {**given, "data": None, "sessions": [{"data": each} for each in files]}
+        if given.get("sessions"):
+            named = checked_sessions(given["sessions"], marked("of_file"))
+            given = {**given, "sessions": tuple(map(cls._checked_alone, named))}
+        return given
+
+    @classmethod
+    def _checked_alone(cls, session: dict[str, Any]) -> dict[str, Any]:
+        """Return what one of several recordings says itself, checked as that of a lone one is."""
+        own = {name: value for name, value in session.items() if name != "name"}
+        try:
+            checked = cls(**own)
+        except ValidationError as error:
+            raise ValueError(f"{session['name']}: {explained(error.errors()[0])}") from error
+        return {"name": session["name"], **{name: getattr(checked, name) for name in own}}
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.dataset is None) == (self.data is None):
+        given_sources = [each for each in (self.dataset, self.data, self.sessions) if each]
+        if len(given_sources) != 1:
             raise ValueError(
-                "give either `dataset=NAME` (`grevy datasets` lists them) or `data=FILE`"
+                "give one of `dataset=NAME` (`grevy datasets` lists them), `data=FILE` and "
+                "`sessions=FILE`"
             )
         if 0 < self.n_nulls < FEWEST_NULLS:
             raise ValueError(f"`nulls` is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
@@ -235,11 +282,41 @@ class RunConfig(BaseModel):
             )
         if self.patience is not None and not self.validation:
             raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
+        if self.base_model is not None:
+            self._refuse_beside_base()
         given = [f"`{name}`" for name in marked("of_file") if getattr(self, name)]
         if self.dataset is not None and given:
             what = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{', '.join(given)} {what} to a data file, not to a data set")
         return self
+
+    def _refuse_beside_base(self) -> None:
+        """Refuse what would train anew the encoders that are kept as they are."""
+        beside = {
+            "folds": self.folds, "null_retrain": self.null_retrain, "seeds": self.seeds > 1,
+            "validation": self.validation, "dataset": self.dataset,
+        }  # fmt: skip
+        given = [f"`{name}`" for name, value in beside.items() if value]
+        if given:
+            raise ValueError(f"{', '.join(given)}: not with `base_model`, which is kept as it is")
+
+    @model_validator(mode="after")
+    def _no_recording_twice(self) -> Self:
+        each = self.of_each
+        for number, one in enumerate(each):
+            if one in each[:number]:
+                first, again = (self.sessions[n]["name"] for n in (each.index(one), number))
+                raise ValueError(f"{first} and {again} are one recording, given twice")
+        return self
+
+    @property
+    def of_each(self) -> tuple["RunConfig", ...]:
+        """The settings as they are for each recording: what it says itself, and what is for all.
+
+        Itself alone where there are no `sessions`.
+        """
+        own = [{name: each[name] for name in each if name != "name"} for each in self.sessions]
+        return tuple(self.model_copy(update={**one, "sessions": ()}) for one in own) or (self,)
 
 
 def marked(mark: str) -> tuple[str, ...]:

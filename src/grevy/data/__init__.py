@@ -18,7 +18,14 @@ from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
 from grevy.data.inspection.inspecting import Inspection, inspect_file
 from grevy.data.inspection.looking import Found
-from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
+from grevy.data.joining import (
+    align_labels,
+    end_to_end,
+    join_recordings,
+    laid_out,
+    names_of,
+    restricted,
+)
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
 from grevy.data.objects.clocked import is_clocked
 from grevy.data.preparing.durations import duration_of, what_is_expected
@@ -94,6 +101,7 @@ __all__ = [
     "make_recording",
     "matching_names",
     "names",
+    "names_of",
     "open_arrays",
     "prepare",
     "prepare_all",

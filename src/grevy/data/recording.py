@@ -43,6 +43,8 @@ class Recording:
         If the source names them.
     preparation : Preparation or None
         What was done to the neural data, and to the labels, since they were recorded.
+    name : str
+        What it is called beside others; may be empty.
     """
 
     neural: npt.NDArray[np.float32]
@@ -54,6 +56,7 @@ class Recording:
     times: Float64Array | None = None
     neuron_names: tuple[str, ...] | None = None
     preparation: "Preparation | None" = None
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.neural)

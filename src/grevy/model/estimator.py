@@ -210,7 +210,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         resume: bool = False,
         validation: Validation | None = None,
     ) -> Self:
-        """Train a new model, or adapt the one at hand to other neurons.
+        """Train a new model, adapt the one at hand to other neurons, or add a recording to it.
 
         Parameters
         ----------
@@ -222,8 +222,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
             Any number of labels of length T; floats are continuous, integers, booleans and strings
             discrete, `grevy.circular` makes angles. For several recordings, lists of labels.
         adapt : bool
-            If the estimator is fitted: make a new first layer for X and train it alone, for
-            `max_adapt_iterations` steps.
+            If the estimator is fitted, train for `max_adapt_iterations` steps: of one recording a
+            new first layer alone; of a list, which is the recordings of the model and a new one
+            last, an encoder for that one, to meet those of the others, which stay as they are.
         callback : callable, optional
             Called as ``callback(step, solver)`` after step 0 and every `callback_frequency` steps
             from there, as in `cebra`.

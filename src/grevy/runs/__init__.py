@@ -1,5 +1,6 @@
 """One run, from settings to a sealed folder: load, train, evaluate, draw, archive, report."""
 
+from grevy.runs.adding import adding_config
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.embedding import embed_file
 from grevy.runs.experiment import (
@@ -21,6 +22,7 @@ from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 __all__ = [
     "EvaluationRequest",
     "Run",
+    "adding_config",
     "assess",
     "draw",
     "embed_file",

@@ -15,6 +15,7 @@ from grevy.config import RunConfig, config_text, run_id
 from grevy.data import Array, Recording, Split, data_checksum, join_recordings, steps_inside
 from grevy.evaluation import require_umap
 from grevy.report import describe_data, summarise, write_report
+from grevy.runs.adding import check_base, run_model, settle_base
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import (
@@ -25,7 +26,6 @@ from grevy.runs.holding_out import (
 )
 from grevy.runs.preparing import (
     load_recordings,
-    make_model,
     prepare_recordings,
     settle_offsets,
     smoothing_reach,
@@ -76,6 +76,7 @@ def run_experiment(
     from grevy.model import Checkpoints
 
     began = time.monotonic()
+    config = settle_base(config)
     done = finished_run(config) if resume and not overwrite else None
     if done is not None:
         _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
@@ -85,9 +86,10 @@ def run_experiment(
         if not (resume or overwrite):
             checkpoints.refuse_unfinished(folder.root)
         recordings = load_recordings(config)
+        check_base(config, recordings)
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
-        model = make_model(config, verbose)
+        model = run_model(config, verbose)
         reach = smoothing_reach(config, recordings)
         split = holdout_split(model, recordings, config.holdout, config.split, reach)
         prepare_recordings(recordings, split, config, quiet=False)  # what is wrong is said now
@@ -135,7 +137,10 @@ def train(
         )
     try:
         given = seen if len(seen) > 1 else seen[0]
-        model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
+        if config.base_model is not None:  # short, so that nothing is kept of it on the way
+            model.fit(given, adapt=True)
+        else:
+            model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
     except (KeyboardInterrupt, SystemExit):
         kept = checkpoints.newest() if checkpoints else []
         if kept:

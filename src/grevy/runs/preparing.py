@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grevy.config import RunConfig
@@ -10,6 +11,7 @@ from grevy.data import (
     Preparing,
     Recording,
     Split,
+    align_labels,
     import_module,
     lagged,
     listed,
@@ -35,16 +37,59 @@ def load_recordings(config: RunConfig) -> tuple[Recording, ...]:
 
 
 def _load_recordings(config: RunConfig) -> tuple[Recording, ...]:
-    """Load user's modules first, then a data set or a file."""
+    """Load user's modules first, then a data set or files."""
     for module in config.imports:
         import_module(module)
     if config.dataset is not None:
         return load(config.dataset, offline=config.offline)
+    if not config.sessions:
+        return (_read(config),)
+    each = zip(config.sessions, config.of_each, strict=True)
+    recordings = [replace(_read(alone), name=session["name"]) for session, alone in each]
+    return _alike(recordings)
+
+
+def _read(config: RunConfig) -> Recording:
+    """Read the one recording that settings of its own name."""
     if config.data is None:
         raise GrevyError("neither a data set nor a file was given.")
     known = inspect.signature(read_recording).parameters
     settings = {name: value for name, value in config if name in known}
-    return (read_recording(config.data, labels=config.label, **settings),)
+    return read_recording(config.data, labels=config.label, **settings)
+
+
+def _alike(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Bring labels of the same names into one order, and say what else may not be meant.
+
+    Raises
+    ------
+    GrevyError
+        If the recordings have not the same labels.
+    """
+    order = [label.name for label in recordings[0].labels]
+    found = []
+    for recording in recordings:
+        labels = {label.name: label for label in recording.labels}
+        same = set(labels) == set(order)
+        found.append(
+            replace(recording, labels=tuple(labels[name] for name in order)) if same else recording
+        )
+    align_labels(found)
+    for recording in found:
+        for name, label in zip(order, recording.labels, strict=True):
+            if label.name != name:
+                _LOG.info(
+                    f"{recording.name}: the label {label.name!r} stands for what is {name!r} in "
+                    f"{found[0].name}."
+                )
+    rates = {recording.sampling_rate for recording in found}
+    if len(rates) > 1:
+        each = ", ".join("unknown" if rate is None else f"{rate:g} Hz" for rate in rates)
+        _LOG.warning(
+            f"the recordings differ in their sampling rate ({each}), and time offsets and windows "
+            f"are in steps: they span other times in each. Sample all alike."
+        )
+    return tuple(found)
 
 
 def preparing_of(config: RunConfig) -> Preparing:

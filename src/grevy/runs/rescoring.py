@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.archive import ArchivedRun, RunFolder, read_run, recording_names
 from grevy.config import RunConfig, known_settings, make_config, refuse_imports
 from grevy.data import (
     Array,
@@ -23,7 +23,7 @@ from grevy.data import (
     steps_inside,
 )
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate, require_umap
+from grevy.evaluation import Together, evaluate, evaluate_across, require_umap
 from grevy.runs.finished import made_from
 from grevy.runs.holding_out import training_gap
 from grevy.runs.preparing import (
@@ -183,6 +183,10 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
         nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=gap,
         metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
     )  # fmt: skip
+    if len(run.manifest["data"]) > 1 and split is not None and whole.labels:
+        found.metrics.update(
+            _across(run, whole, split, settings, request.seed, training_gap(model))
+        )
     notes = [found.metrics.get("note", "")]
     for name, scores in found.metrics["scores"].items() if trained else ():
         own = run.metrics["scores"][name]
@@ -191,6 +195,24 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     if any(notes):
         found.metrics["note"] = " ".join(filter(None, notes))
     return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
+
+
+def _across(
+    run: ArchivedRun, whole: Recording, split: Split, settings: RunConfig, seed: int, gap: int
+) -> dict[str, Any]:
+    """Score each of several recordings again; what other encoders were trained for is kept."""
+    edges = end_to_end(each["time_steps"] for each in run.manifest["data"])
+    found = evaluate_across(
+        run.embedding, Together(whole, recording_names(run.manifest), edges), split,
+        nulls=settings.n_nulls, seed=seed, gap=gap, metric=settings.distance,
+    )  # fmt: skip
+    for own, kept in zip(found["recordings"], run.metrics.get("recordings", []), strict=False):
+        for name, scores in own["scores"].items() if settings.n_nulls else ():
+            before = kept["scores"].get(name, {})
+            if (before.get("null") or {}).get("method") == "folds" or run.metrics.get("folds"):
+                del scores["null" if "null" in scores else "no_p"]
+                scores |= {key: before[key] for key in ("null", "no_p") if key in before}
+    return found
 
 
 def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
@@ -213,7 +235,7 @@ def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
 _KEPT = (
     "chance_nats", "goodness_of_fit_bits", "goodness_of_fit_heldout_bits",
     "goodness_of_fit_heldout_error", "validation", "folds", "consistency",
-    "left_out",
+    "neurons_left_out",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.config import RunConfig
+from grevy.report.recordings import seen_words
 from grevy.report.results import LabelResult, Null
 from grevy.report.words import listed, number, plural, short, thousands
 from grevy.version import __version__
@@ -43,7 +44,7 @@ def command(config: dict[str, Any]) -> str:
     fields = RunConfig.model_fields
     if not set(config) <= set(fields) or config.get("dataset") == "arrays":
         return ""
-    if config.get("min_temperature", 0.1) is None:  # no flag takes it away
+    if config.get("sessions") or config.get("min_temperature", 0.1) is None:  # in no flag
         return "grevy run --config config.yaml --output-dir results/again"
     words = ["grevy", "run"]
     for name, value in config.items():
@@ -87,7 +88,7 @@ def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
         _decoding(results),
         _baselines(run, results),
     ]
-    parts += [_folds(results), _nulls(results)]
+    parts += [_folds(results), _nulls(results), _recordings(run)]
     return " ".join(part for part in parts if part)
 
 
@@ -146,7 +147,7 @@ def _time(duration: str) -> str:
 
 
 def _left_out(run: ArchivedRun) -> int:
-    return sum(map(len, run.metrics.get("left_out", [])))
+    return sum(map(len, run.metrics.get("neurons_left_out", [])))
 
 
 def _software(run: ArchivedRun) -> str:
@@ -294,6 +295,31 @@ def _nulls(results: list[LabelResult]) -> str:
     if without:
         parts.append(f"No p could be given for {listed(without)}.")
     return " ".join(parts)
+
+
+def _recordings(run: ArchivedRun) -> str:
+    """Say how each of several recordings was decoded by what the others have taught."""
+    each = run.metrics.get("recordings") or []
+    if len(each) < 2:
+        return ""
+    nulls = [
+        scores["null"] for one in each for scores in one["scores"].values() if scores.get("null")
+    ]
+    text = seen_words(run.config)
+    if nulls:
+        text += (
+            f" The labels of each recording were moved {plural(int(nulls[0]['n']), 'time')} "
+            f"against what the decoder of the others said, encoders and decoders kept; the p of "
+            f"{plural(len(nulls), 'test')} were adjusted by Holm's method."
+        )
+    agreement = run.metrics.get("agreement") or {}
+    if any("mean" in found for found in agreement.values()):
+        text += (
+            " Agreement of two recordings is the R² of a linear map between their mean embeddings "
+            "at each value of the label, on held-out steps; its chance is the same with the label "
+            "of one of them moved in time."
+        )
+    return text
 
 
 def _by_method(nulls: list[Null], named: str) -> str:
