@@ -96,6 +96,9 @@ ONLY_CEBRA_RAISES = {
     "several `time_offsets`": (
         lambda e: e.fit(X, LINE, time_offsets=(1, 2)), NotImplementedError),
     "several discrete labels": (lambda e: e.fit(X, KLASS, KLASS[::-1]), ValueError),
+    "`fit(adapt=True)` that adds a recording to those of the model": (
+        lambda e: e.fit(*MANY).fit(
+            [*MANY[0], X[:60, :3]], [*MANY[1], LINE[:60]], adapt=True), NotImplementedError),
     "several recordings with several labels": (
         lambda e: e.fit(*MANY, [KLASS, KLASS[:50]]), NotImplementedError),
     "hybrid or whole-data training with classes": (

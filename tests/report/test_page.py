@@ -358,7 +358,7 @@ def test_steps_outside_segments_are_left_out(tmp_path):
 
 def test_recordings_end_to_end_are_told_apart(tmp_path):
     run = read_run(write_run(tmp_path / "run", lengths=(100, 200)))
-    assert space_data(run)["recordings"] == [0, 100]
+    assert space_data(run)["recordings"] == [[0, "recording 1"], [100, "recording 2"]]
     assert "2 recordings" in Page(report_html(run)).words
 
 
@@ -1160,7 +1160,7 @@ class TestMethods:
         from grevy.cli.commands import app
 
         help_text = CliRunner().invoke(app, ["run", "--help"]).output
-        words = set(re.findall(r"--[a-z-]+", help_text))
+        words = set(re.findall(r"--[a-z0-9-]+", help_text))
         for name in RunConfig.model_fields:
             assert "--" + {"imports": "import"}.get(name, name).replace("_", "-") in words
 
@@ -1286,7 +1286,7 @@ class TestFiles:
     def test_figures_of_whatever_there_is(self, run, name, folder):
         lacking = replace(VARIANTS[name](run), folder=folder)
         names = write_figures(lacking)
-        assert len(names) == 10
+        assert len(names) == 14
 
     def test_hostile_names_in_figures(self, tmp_path):
         folder = write_run(tmp_path / "run", made_labels(300, (HOSTILE, "$\\frac{1}$", "</svg>")))
