@@ -39,6 +39,11 @@ class SweepFolder:
         return (self.root / SWEEP).is_file()
 
     @property
+    def planned(self) -> bool:
+        """Whether it holds the plan of the sweep too."""
+        return (self.root / PLAN).is_file()
+
+    @property
     def claims(self) -> Path:
         """The folder of what is being done."""
         return self.root / CLAIMS
@@ -93,7 +98,7 @@ def check_place(root: Path) -> None:
         If it is a file, or holds anything and no sweep.
     """
     try:
-        there = sorted(each.name for each in root.iterdir())
+        there = sorted(each.name for each in root.iterdir() if not each.name.startswith("."))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -122,9 +127,7 @@ def record_sweep(folder: SweepFolder, file: SweepFile) -> bool:
         Whether it was written.
     """
     path = folder.root / SWEEP
-    with suppress(OSError):
-        folder.claims.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f"{SWEEP}.{os.getpid()}.new")
+    whole = path.with_name(f".{SWEEP}.{os.getpid()}")
     try:
         with whole_file(whole) as stream:
             stream.write(config_text(file.as_mapping()).encode())
@@ -138,6 +141,20 @@ def record_sweep(folder: SweepFolder, file: SweepFile) -> bool:
     finally:
         whole.unlink(missing_ok=True)
     return True
+
+
+def check_room(folder: SweepFolder) -> None:
+    """Refuse a folder that cannot be written to, or is on a full disk.
+
+    Raises
+    ------
+    WriteError
+        If a file of a few kilobytes cannot be written.
+    """
+    path = folder.claims / f".room.{os.getpid()}"
+    with whole_file(path) as stream:
+        stream.write(bytes(2**14))
+    path.unlink(missing_ok=True)
 
 
 def write_plan(folder: SweepFolder, plan: Iterable[PlannedRun]) -> None:
