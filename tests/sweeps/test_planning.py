@@ -50,11 +50,12 @@ def test_a_run_has_the_settings_of_the_base_unless_it_has_its_own(tmp_path):
     assert all(each["output_dimension"] == 5 for each in settings_of_runs(file))
 
 
-class TestSettle:
-    RANDOM = {"runs": 3, "learning_rate": {"between": [0.001, 0.1]}}
+RANDOM = {"runs": 3, "learning_rate": {"between": [0.001, 0.1]}}
 
+
+class TestSettle:
     def test_chance_is_settled_once(self, tmp_path):
-        file = swept(tmp_path, random=self.RANDOM)
+        file = swept(tmp_path, random=RANDOM)
         first = settle(file)
         assert isinstance(first.base["seed"], int)
         assert len(first.drawn) == 3
@@ -71,7 +72,7 @@ class TestSettle:
         with pytest.raises(GrevyError, match="another sweep: it differs in base"):
             settle(other, first)
         with pytest.raises(GrevyError, match="it differs in drawn, grid, random"):
-            settle(swept(tmp_path, random=self.RANDOM), first)
+            settle(swept(tmp_path, random=RANDOM), first)
 
     def test_no_draw_comes_twice(self, tmp_path):
         random = {"runs": 6, "seed": {"between": [1, 6]}}
@@ -83,7 +84,7 @@ class TestSettle:
     def test_millions_are_refused_before_they_are_counted_out(self):
         values = list(range(2, 1002))
         grid = {"seed": values, "output_dimension": values, "num_hidden_units": values}
-        with pytest.raises(GrevyError, match="1000000000 runs .*1000 of seed.* more than 10000"):
+        with pytest.raises(GrevyError, match=r"1000000000 runs .*1000 of seed.* more than 10000"):
             settle(SweepFile({}, grid=grid))
 
 

@@ -98,15 +98,16 @@ def check_place(root: Path) -> None:
         If it is a file, or holds anything and no sweep.
     """
     try:
-        there = sorted(each.name for each in root.iterdir() if not each.name.startswith("."))
+        there = {each.name for each in root.iterdir() if not each.name.startswith(".")}
     except FileNotFoundError:
         return
     except OSError as error:
         raise GrevyError(
             f"`output={root}` cannot be used: {error.strerror}. Give a folder for the sweep."
         ) from error
-    if there and SWEEP not in there:
-        what = "holds a run" if MANIFEST in there else f"holds other things ({there[0]})"
+    other = sorted(there - {SWEEP, RUNS, CLAIMS})
+    if PLAN not in there and (other or (there and SWEEP not in there)):
+        what = "holds a run" if MANIFEST in there else f"holds other things ({min(other or there)})"
         raise GrevyError(
             f"`output={root}` {what} and no sweep. Choose an empty folder, or one that is not "
             f"there yet."
@@ -134,6 +135,8 @@ def record_sweep(folder: SweepFolder, file: SweepFile) -> bool:
         os.link(whole, path)  # whole, and by one alone
     except FileExistsError:
         return False
+    except WriteError as error:
+        raise WriteError(str(error).replace(whole.name, path.name)) from error
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
             raise WriteError(f"{path} cannot be written: {error.strerror}.") from error
