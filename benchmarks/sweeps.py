@@ -42,6 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="rate: pairs in alternation")
     parser.add_argument("--steps", type=int, default=400, help="rate: steps of each training")
     parser.add_argument("--kills", type=int, default=20, help="kills: how many")
+    parser.add_argument("--of", type=int, default=40, help="kills: of how many runs")
+    parser.add_argument("--within", type=float, default=30, help="kills: seconds to each")
     parser.add_argument("--runs", type=int, default=2000, help="many: how many")
     return parser.parse_args()
 
@@ -148,13 +150,13 @@ def kills(folder: Path, arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     data = write_data(folder / "data.npz", 2000, 20)
     base = {**USUAL, "data": data, "nulls": 20, "max_iterations": 2000}
-    path = write_sweep(folder, base, {"seed": list(range(12))})
+    path = write_sweep(folder, base, {"seed": list(range(arguments.of))})
     output = str(folder / "S")
     command = [*GREVY, "sweep", str(path), "-o", output, "--checkpoint-minutes", "0.02"]
     before, codes = set(workers_left()), []
     for number in range(arguments.kills):
         sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.5, 30))
+        time.sleep(rng.uniform(0.5, arguments.within))
         sweep.send_signal(signal.SIGKILL if number % 2 else signal.SIGINT)
         codes.append(sweep.wait())
         print(f"kill {number + 1}: {codes[-1]}, {len(manifests(folder / 'S'))} done", flush=True)
@@ -165,7 +167,9 @@ def kills(folder: Path, arguments: argparse.Namespace) -> None:
     for name in found:
         measured([*GREVY, "verify", folder / "S" / "runs" / name])
     left = set(workers_left()) - before
-    print(f"{len(found)} of 12 finished and verified; {len(left)} workers left; codes {codes}")
+    print(
+        f"{len(found)} of {arguments.of} finished and verified; {len(left)} workers left; codes {codes}"
+    )
     claims = sorted(each.name for each in (folder / "S" / "claims").iterdir())
     print(f"claims left: {claims}; failed: {list((folder / 'S').glob('runs/*/logs/error.txt'))}")
 

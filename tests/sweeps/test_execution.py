@@ -98,18 +98,23 @@ def test_ctrl_c_in_this_process_goes_through():
 
 
 def test_what_was_cancelled_is_not_waited_for():
-    begun, over = threading.Event(), threading.Event()
+    begun, submitted, over = (threading.Event() for _ in range(3))
 
     def work(task):
         begun.set()
         over.wait()
         return Outcome(task.run, "done")
 
+    def given():
+        yield from tasks(4)
+        submitted.set()
+
     kept = Kept()
     with ThreadPoolExecutor(1) as pool:
-        doing = threading.Thread(target=execute, args=(pool, work, tasks(4), kept))
+        doing = threading.Thread(target=execute, args=(pool, work, given(), kept))
         doing.start()
         begun.wait()
+        submitted.wait()
         pool.shutdown(wait=False, cancel_futures=True)
         over.set()
         doing.join()

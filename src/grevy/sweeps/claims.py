@@ -108,9 +108,11 @@ def claimed(folder: Path, run_id: str) -> Iterator[bool]:
 
 def _claim(folder: Path, run_id: str) -> Path | None:
     """Make a claim, if no living process has one."""
-    if holder(folder, run_id):
+    before = _files(folder, run_id)
+    if any(map(_living, before)):
         return None
-    numbers = [int(path.suffixes[0][1:]) for path in _files(folder, run_id)]
+    # After those that were looked at, not those that are there now: who was faster has that number.
+    numbers = [int(path.suffixes[0][1:]) for path in before]
     path = folder / f"{run_id}.{max(numbers, default=-1) + 1:03d}.claim"
     try:
         with path.open("x", encoding="utf-8") as stream:
