@@ -168,7 +168,8 @@ def kills(folder: Path, arguments: argparse.Namespace) -> None:
         measured([*GREVY, "verify", folder / "S" / "runs" / name])
     left = set(workers_left()) - before
     print(
-        f"{len(found)} of {arguments.of} finished and verified; {len(left)} workers left; codes {codes}"
+        f"{len(found)} of {arguments.of} finished and verified; {len(left)} workers left; "
+        f"codes {codes}"
     )
     claims = sorted(each.name for each in (folder / "S" / "claims").iterdir())
     print(f"claims left: {claims}; failed: {list((folder / 'S').glob('runs/*/logs/error.txt'))}")
