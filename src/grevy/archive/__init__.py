@@ -35,7 +35,7 @@ from grevy.archive.manifest import (
     verify,
     without_home,
 )
-from grevy.archive.reading import ArchivedRun, read_run
+from grevy.archive.reading import ArchivedRun, read_metrics, read_run
 from grevy.archive.writing import (
     write_array,
     write_bytes,
@@ -71,6 +71,7 @@ __all__ = [
     "open_folder",
     "opened",
     "read_manifest",
+    "read_metrics",
     "read_run",
     "recording_names",
     "seal",

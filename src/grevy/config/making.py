@@ -8,6 +8,9 @@ from grevy.config.settings import RunConfig
 from grevy.config.wording import explained
 from grevy.errors import Problems, unknown
 
+# Each names the recordings of a run.
+SOURCES = ("dataset", "data", "sessions")
+
 
 def make_config(settings: dict[str, Any]) -> RunConfig:
     """Validate settings.
@@ -34,3 +37,22 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
             problems.add(explained(each))
         problems.raise_if_any()
         raise
+
+
+def setting_problem(name: str, value: Any) -> str | None:
+    """Say what is wrong with the value of one setting, whatever the others are; None if nothing is.
+
+    Parameters
+    ----------
+    name : str
+        Of a setting that there is.
+    value : object
+    """
+    try:
+        RunConfig(**{name: value})
+    except ValidationError as error:
+        for each in error.errors():
+            # What names the recordings is all that a run must have: it is checked as a whole.
+            if each["loc"][:1] == (name,) or (value and name in SOURCES):
+                return explained(each)
+    return None

@@ -48,6 +48,7 @@ def run_experiment(
     resume: bool = False,
     checkpoint_minutes: float = 1.0,
     verbose: bool = True,
+    recordings: Sequence[Recording] | None = None,
 ) -> Run:
     """Do one run; what a user should know on the way is logged.
 
@@ -63,6 +64,8 @@ def run_experiment(
         How often training is kept there.
     verbose : bool
         Show progress on standard error.
+    recordings : sequence of Recording, optional
+        What the configuration names, where it is loaded already: as by `load_recordings`.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def run_experiment(
 
     began = time.monotonic()
     config = settle_base(config)
-    done = finished_run(config) if resume and not overwrite else None
+    done = finished_run(config, recordings) if resume and not overwrite else None
     if done is not None:
         _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
         return done
@@ -85,7 +88,8 @@ def run_experiment(
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         if not (resume or overwrite):
             checkpoints.refuse_unfinished(folder.root)
-        recordings = load_recordings(config)
+        if recordings is None:
+            recordings = load_recordings(config)
         check_base(config, recordings)
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
