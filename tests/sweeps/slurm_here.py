@@ -77,7 +77,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     running = [_munged(folder / "munge")]
     try:
-        _wait(lambda: (folder / "munge" / "socket").exists(), "munged")
+        _wait((folder / "munge" / "socket").exists, "munged")
         for name in ("slurmctld", "slurmd"):
             command = [_found(name), "-D", "-f", str(configuration)]
             running.append(_started(command, folder / f"{name}.out", environment))
