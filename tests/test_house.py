@@ -34,7 +34,8 @@ ARROWS = {
     "archive": {"evaluation", "data", "config", "atomic"},
     "report": {"archive", "evaluation", "data", "config"},
     "runs": {"report", "archive", "model", "engine", "evaluation", "data", "config"},
-    "cli": {"runs", "report", "archive", "model", "data", "config"},
+    "sweeps": {"runs", "report", "archive", "evaluation", "data", "config", "atomic"},
+    "cli": {"sweeps", "runs", "report", "archive", "model", "data", "config"},
     "__main__": {"cli"},
 }
 WINGS = {name for name in ARROWS if (SOURCE / name).is_dir()}

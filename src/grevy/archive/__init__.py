@@ -33,7 +33,7 @@ from grevy.archive.manifest import (
     verify,
     without_home,
 )
-from grevy.archive.reading import ArchivedRun, read_run
+from grevy.archive.reading import ArchivedRun, read_metrics, read_run
 from grevy.archive.writing import (
     write_array,
     write_bytes,
@@ -68,6 +68,7 @@ __all__ = [
     "open_folder",
     "opened",
     "read_manifest",
+    "read_metrics",
     "read_run",
     "seal",
     "unseal",

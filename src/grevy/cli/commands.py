@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grevy.cli import sweeping
 from grevy.cli.flags import Command, flags_of, takes_settings
 from grevy.cli.speech import ending_plainly, in_flags, speaking
 from grevy.errors import GrevyError, shown
@@ -378,6 +379,10 @@ def export(
         trust, imports = bool(settings["trust"]), settings["imports"] or ()
         export_onnx(target, onnx, session=session, trust=trust, imports=imports)
         print(shown(str(onnx)))
+
+
+takes_settings(app, "imports", "trust")(sweeping.sweep)
+app.command(cls=Command)(sweeping.status)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from grevy.config.listing import (
     list_settings,
     settings_of_a_file,
 )
-from grevy.config.making import make_config
+from grevy.config.making import make_config, setting_problem
 from grevy.config.settings import RunConfig
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "read_config",
     "refuse_imports",
     "run_id",
+    "setting_problem",
     "settings_of_a_file",
 ]

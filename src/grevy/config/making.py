@@ -37,6 +37,24 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
         raise
 
 
+def setting_problem(name: str, value: Any) -> str | None:
+    """Say what is wrong with the value of one setting, whatever the others are; None if nothing is.
+
+    Parameters
+    ----------
+    name : str
+        Of a setting that there is.
+    value : object
+    """
+    try:
+        RunConfig(**{name: value})
+    except ValidationError as error:
+        for each in error.errors():
+            if each["loc"][:1] == (name,):
+                return _explained(each)
+    return None
+
+
 def _explained(error: Any) -> str:
     """Say one of pydantic's errors in our words."""
     message = _expectation(error["type"], error.get("ctx", {}))

@@ -14,8 +14,8 @@ from grevy.runs.experiment import (
 from grevy.runs.exporting import export_onnx
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
-from grevy.runs.preparing import make_model, settle_offsets
-from grevy.runs.provenance import environment, keep_to_granted_threads
+from grevy.runs.preparing import load_recordings, make_model, settle_offsets
+from grevy.runs.provenance import environment, granted_threads, keep_to_granted_threads
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
 __all__ = [
@@ -29,9 +29,11 @@ __all__ = [
     "evaluate_target",
     "export_onnx",
     "finished_run",
+    "granted_threads",
     "holdout_split",
     "keep_to_granted_threads",
     "keeping_training",
+    "load_recordings",
     "make_model",
     "output_paths",
     "run_experiment",

@@ -42,6 +42,7 @@ def run_experiment(
     resume: bool = False,
     checkpoint_minutes: float = 1.0,
     verbose: bool = True,
+    recordings: Sequence[Recording] | None = None,
 ) -> Run:
     """Do one run; what a user should know on the way is logged.
 
@@ -57,6 +58,8 @@ def run_experiment(
         How often training is kept there.
     verbose : bool
         Show progress on standard error.
+    recordings : sequence of Recording, optional
+        What the configuration names, where it is loaded already: as by `load_recordings`.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def run_experiment(
     from grevy.model import Checkpoints
 
     began = time.monotonic()
-    done = finished_run(config) if resume and not overwrite else None
+    done = finished_run(config, recordings) if resume and not overwrite else None
     if done is not None:
         _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
         return done
@@ -78,7 +81,8 @@ def run_experiment(
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         if not (resume or overwrite):
             checkpoints.refuse_unfinished(folder.root)
-        recordings = load_recordings(config)
+        if recordings is None:
+            recordings = load_recordings(config)
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
         model = make_model(config, verbose)

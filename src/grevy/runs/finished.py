@@ -38,8 +38,14 @@ class Run:
     summary: str
 
 
-def finished_run(config: RunConfig) -> Run | None:
+def finished_run(config: RunConfig, recordings: Sequence[Recording] | None = None) -> Run | None:
     """Read the run in the output folder if it is finished; None if it is not.
+
+    Parameters
+    ----------
+    config : RunConfig
+    recordings : sequence of Recording, optional
+        What the configuration names, where it is loaded already.
 
     Raises
     ------
@@ -52,7 +58,9 @@ def finished_run(config: RunConfig) -> Run | None:
     run = read_run(folder)
     archived = make_config(known_settings(run.config))
     differing = _differing(config, archived)
-    if not differing and not made_from(run, load_recordings(config)):
+    if not differing and not made_from(
+        run, load_recordings(config) if recordings is None else recordings
+    ):
         differing = ["the data are others"]
     if differing:
         raise GrevyError(

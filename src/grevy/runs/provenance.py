@@ -26,6 +26,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def granted_threads() -> int:
+    """Return how many threads can run at once in this process, or as many as it was told to use."""
+    from grevy.engine import thread_count
+
+    return thread_count()
+
+
 def keep_to_granted_threads() -> None:
     """Let this process start no more threads than may run at once: torch, and products of numpy.
 

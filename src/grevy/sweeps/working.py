@@ -1,0 +1,140 @@
+"""One run of a sweep, in the process that does it."""
+
+import gc
+import json
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from grevy.atomic import WriteError
+from grevy.config import make_config
+from grevy.errors import GrevyError
+from grevy.sweeps.claims import claimed
+from grevy.sweeps.folder import SweepFolder
+from grevy.sweeps.planning import PlannedRun, data_key
+
+if TYPE_CHECKING:
+    from grevy.data import Recording
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be done.
+
+    Attributes
+    ----------
+    root : Path
+        Of the sweep.
+    run : PlannedRun
+    checkpoint_minutes : float
+        How often training is kept.
+    """
+
+    root: Path
+    run: PlannedRun
+    checkpoint_minutes: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it.
+
+    Attributes
+    ----------
+    run : PlannedRun
+    state : {"done", "failed", "elsewhere"}
+        Elsewhere: another process is at it.
+    message : str
+        Why it failed, in one line.
+    seconds : float
+        How long it took.
+    """
+
+    run: PlannedRun
+    state: Literal["done", "failed", "elsewhere"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+def do_run(task: Task) -> Outcome:
+    """Do a run, unless it is done or somebody is at it; go on where it was cut off.
+
+    What a run raises stays in its folder, as ``logs/error.txt``; Ctrl-C and SIGTERM are not caught.
+    """
+    folder, name = SweepFolder(task.root), task.run.run_id
+    began = time.monotonic()
+    try:
+        with claimed(folder.claims, name) as ours:
+            if not ours:
+                return Outcome(task.run, "elsewhere")
+            if folder.done(name):
+                return Outcome(task.run, "done")
+            if error := folder.error(name):
+                return Outcome(task.run, "failed", last_line(error))
+            return _done(task, folder, began)
+    except WriteError as error:  # a full disk: there is no room for a claim either
+        return Outcome(task.run, "failed", str(error), time.monotonic() - began)
+
+
+def _done(task: Task, folder: SweepFolder, began: float) -> Outcome:
+    name = task.run.run_id
+    try:
+        _run(task, folder)
+    except Exception as error:
+        # The files of a run stay as they are; a full disk has no room for this one.
+        with suppress(WriteError):
+            folder.write_error(name, traceback.format_exc())
+        message = str(error) if isinstance(error, GrevyError) else repr(error)
+        return Outcome(task.run, "failed", message, time.monotonic() - began)
+    return Outcome(task.run, "done", seconds=time.monotonic() - began)
+
+
+def _run(task: Task, folder: SweepFolder) -> None:
+    _load_what_trains()
+
+    from grevy.report import write_report
+    from grevy.runs import run_experiment
+
+    place = folder.run(task.run.run_id)
+    config = make_config({**task.run.settings, "output_dir": str(place.root)})
+    run_experiment(
+        config,
+        resume=True,
+        checkpoint_minutes=task.checkpoint_minutes,
+        verbose=False,
+        recordings=_recordings(data_key(config)),
+    )
+    if not folder.done(task.run.run_id):  # cut off between the page and its entry in the manifest
+        write_report(place)
+
+
+@lru_cache(maxsize=1)
+def _recordings(key: str) -> "tuple[Recording, ...]":
+    """Load the data of a run, once for as long as the next run has the same."""
+    from grevy.runs import load_recordings
+
+    return load_recordings(make_config(json.loads(key)))
+
+
+@lru_cache(maxsize=1)
+def _load_what_trains() -> None:
+    """Import what trains, once, and keep it out of every search for garbage."""
+    from grevy.runs import keep_to_granted_threads
+
+    keep_to_granted_threads()
+    gc.disable()
+    try:
+        import grevy.model  # noqa: F401
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says anything: of a traceback, the error itself."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
