@@ -202,7 +202,8 @@ def do_sweep(
     if left:
         tasks = [Task(folder.root, run, checkpoint_minutes) for run in left]
         threads = _threads_of_each(sweep.threads, at_once)
-        with terminated_in_order(), open_place(on, workers=at_once, threads=threads) as executor:
+        place = open_place(on, workers=at_once, threads=threads, root=folder.root)
+        with terminated_in_order(), place as executor:
             execute(executor, do_run, tasks, _Keeper(folder, audience))
     return read_standing(folder.root)
 

@@ -1,6 +1,7 @@
-"""``--on tcp://HOST:PORT``: any Dask cluster whose workers share a file system with this machine."""
+"""``--on tcp://HOST:PORT``: any Dask cluster that shares a file system with this machine."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from distributed import Client, KilledWorker, wait
+from distributed import Client, KilledWorker
 
 from grevy.errors import GrevyError
 from grevy.sweeps.folder import CLAIMS
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 PATIENCE = 15
 """Seconds in which a scheduler has to answer."""
+_LOOK = 0.1
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,6 +60,8 @@ class Cluster(Executor):
     def _arrive(self, future: Future[Any], call: tuple[Any, ...], far: Any) -> None:
         """Hand on what has become of a call, or have it done again by another worker."""
         problem = self._problem(far)
+        if future not in self._waiting:
+            return
         if isinstance(problem, StoppedError) and not self._stopping:
             self._send(future, call)  # its worker has left
             return
@@ -102,23 +106,21 @@ class Cluster(Executor):
         if cancel_futures:
             self._stopping = True
             self._client.cancel(waiting)
-        elif wait:
-            _wait(self._client, waiting, None)
+        while wait and self._waiting:
+            time.sleep(_LOOK)
 
     def stop(self) -> None:
         """Wait for what runs, which was asked to stop; forget what has not begun."""
         self._stopping = True
-        begun = {key for keys in self._client.processing().values() for key in keys}
         waiting = list(self._waiting.values())
-        self._client.cancel([each for each in waiting if each.key not in begun])
-        _wait(self._client, [each for each in waiting if each.key in begun], GRACE)
-
-
-def _wait(client: Client, futures: list[Any], seconds: float | None) -> None:
-    try:
-        wait(futures, timeout=seconds)
-    except TimeoutError:
-        client.cancel(futures)
+        try:
+            begun = {key for keys in self._client.processing().values() for key in keys}
+            self._client.cancel([each for each in waiting if each.key not in begun])
+        except (OSError, RuntimeError):
+            return  # no scheduler: those who do runs see for themselves that we end
+        until = time.monotonic() + GRACE
+        while self._waiting and time.monotonic() < until:
+            time.sleep(_LOOK)
 
 
 @contextmanager
@@ -205,15 +207,16 @@ def working(client: Client, root: Path) -> Iterator[Cluster]:
 
 def _check_workers(client: Client, sign: Path) -> None:
     """Refuse workers that could not do a run; those that come later say so themselves."""
-    asked = f"__import__('grevy.version').version.__version__, __import__('os').path.exists({str(sign)!r})"
+    version = "__import__('grevy.version').version.__version__"
+    sees = f"__import__('os').path.exists({str(sign)!r})"
+    asked = f"{version}, {sees}"  # what has no Grevy knows none of our functions
     for worker, found in client.run(eval, asked, on_error="return").items():
         if isinstance(found, BaseException):  # there is no module of that name
             raise GrevyError(version_problem(worker, None, __version__))
-        version, sees = found
-        if version != __version__:
-            raise GrevyError(version_problem(worker, version, __version__))
-        if not sees:
+        if found[0] != __version__:
+            raise GrevyError(version_problem(worker, found[0], __version__))
+        if not found[1]:
             raise GrevyError(
-                f"the worker {worker} does not see {sign.parent}. Give an `output` folder on a file "
-                f"system that this machine and the workers share."
+                f"the worker {worker} does not see {sign.parent}. Give an `output` folder on a "
+                f"file system that this machine and the workers share."
             )

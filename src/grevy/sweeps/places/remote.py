@@ -172,7 +172,7 @@ class Runs(WorkerPlugin):  # type: ignore[misc]
         retiring = self._worker.close_gracefully(restart=False, reason="SIGTERM")
         self._retiring = self._loop.create_task(retiring)  # else it might be collected
 
-    async def teardown(self, worker: Worker) -> None:
+    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End the processes, which keep what they are at."""
         until = time.monotonic() + GRACE
         for each in self._stop():
