@@ -1,6 +1,5 @@
 """The commands: parsing only. Everything heavy is imported by the command that needs it."""
 
-import gc
 import json
 import platform
 import sys
@@ -34,20 +33,6 @@ def _evaluation(help: str, **extra: Any) -> Any:
 
 def _output(help: str) -> Any:
     return typer.Option(help=help, rich_help_panel=OUTPUT, show_default=False)
-
-
-def _load_what_trains() -> None:
-    """Import `grevy.model`, and keep what comes with it out of every search for garbage.
-
-    Its libraries make hundreds of thousands of objects that stay until the end. Looking through
-    them again and again takes a tenth of the imports, and long as the process ends.
-    """
-    gc.disable()
-    try:
-        import grevy.model  # noqa: F401
-    finally:
-        gc.enable()
-        gc.freeze()
 
 
 def _print_version(asked: bool) -> None:
@@ -98,10 +83,10 @@ def run(
     given = {name: value for name, value in settings.items() if value is not None}
     checked = _config(config, given)  # what is wrong with it is said before anything heavy loads
 
-    from grevy.runs import keep_to_granted_threads, run_experiment
+    from grevy.runs import keep_to_granted_threads, load_what_trains, run_experiment
 
     keep_to_granted_threads()
-    _load_what_trains()
+    load_what_trains()
     done = run_experiment(
         checked,
         overwrite=overwrite,
@@ -337,10 +322,10 @@ def embed(
     **settings: Any,
 ) -> None:
     """Embed a recording with a trained model."""
-    from grevy.runs import embed_file, keep_to_granted_threads
+    from grevy.runs import embed_file, keep_to_granted_threads, load_what_trains
 
     keep_to_granted_threads()
-    _load_what_trains()
+    load_what_trains()
     settings["imports"] = settings["imports"] or ()
     for name in ("trust", "transpose"):
         settings[name] = bool(settings[name])

@@ -91,13 +91,12 @@ def _list_runs(ready: "Sweep", at_once: int) -> None:
     for run in ready.plan:
         state = "  done" if ready.folder.done(run.run_id) else ""
         print(f"{run.run_id}  {shown_line(run.label)}{state}")
-    begun = ready.folder.begun
-    standing = read_standing(ready.folder.root) if begun else None
+    standing = read_standing(ready.folder.root) if ready.folder.planned else None
     seconds = standing.seconds_left(at_once) if standing else None
     runs = standing.left + len(standing.running) if standing else len(ready.plan)
     takes = f"about {duration(seconds)}" if seconds is not None else "unknown, as none is finished"
     print(f"\n{runs} runs to do, {at_once} at once. Time: {takes}.")
-    if not begun and ready.file.random:
+    if not ready.folder.begun and ready.file.random:
         print("What is random is drawn anew when the sweep starts.")
 
 
@@ -205,6 +204,10 @@ class _Lines:
 
     def look(self) -> None:
         """Show how it stands: a line has said it."""
+
+    def stops(self) -> None:
+        """Say that what runs is being kept."""
+        self._say("stopping: what is running is being kept. Ctrl-C again ends it at once.")
 
     def left(self) -> int:
         """Count what is neither done nor failed."""

@@ -15,7 +15,12 @@ from grevy.runs.exporting import export_onnx
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import holdout_split, settle_seed
 from grevy.runs.preparing import load_recordings, make_model, settle_offsets
-from grevy.runs.provenance import environment, granted_threads, keep_to_granted_threads
+from grevy.runs.provenance import (
+    environment,
+    granted_threads,
+    keep_to_granted_threads,
+    load_what_trains,
+)
 from grevy.runs.rescoring import EvaluationRequest, evaluate_target
 
 __all__ = [
@@ -34,6 +39,7 @@ __all__ = [
     "keep_to_granted_threads",
     "keeping_training",
     "load_recordings",
+    "load_what_trains",
     "make_model",
     "output_paths",
     "run_experiment",

@@ -113,23 +113,38 @@ def _claim(folder: Path, run_id: str) -> Path | None:
     numbers = [int(path.suffixes[0][1:]) for path in _files(folder, run_id)]
     path = folder / f"{run_id}.{max(numbers, default=-1) + 1:03d}.claim"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(json.dumps(vars(this_process())))
     except FileExistsError:
         return None
+    except FileNotFoundError:
+        _make_folder(folder)
+        return _claim(folder, run_id)
     except OSError as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        raise WriteError(
-            f"{path} cannot be written: {error.strerror}. Check that the folder is writable and "
-            f"the disk has room."
-        ) from error
+        raise _unwritable(path, error) from error
     # Another may have counted before a third had removed its own, and have another number now.
     if any(each != path and _living(each) for each in _files(folder, run_id)):
         path.unlink(missing_ok=True)
         return None
     return path
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{path} cannot be written: {error.strerror}. Check that the folder is writable and the "
+        f"disk has room."
+    )
 
 
 def _files(folder: Path, run_id: str) -> list[Path]:

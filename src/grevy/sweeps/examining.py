@@ -70,4 +70,6 @@ def _problem(config: RunConfig, recordings: Any) -> str:
         holdout_split(model, recordings, config.holdout, config.split)
     except GrevyError as error:
         return str(error)
+    except Exception as error:  # the model may be the user's own and raise anything
+        return f"{type(error).__name__}: {error}"
     return ""

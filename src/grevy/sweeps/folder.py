@@ -39,6 +39,11 @@ class SweepFolder:
         return (self.root / SWEEP).is_file()
 
     @property
+    def planned(self) -> bool:
+        """Whether it holds the plan of the sweep too."""
+        return (self.root / PLAN).is_file()
+
+    @property
     def claims(self) -> Path:
         """The folder of what is being done."""
         return self.root / CLAIMS
@@ -93,15 +98,16 @@ def check_place(root: Path) -> None:
         If it is a file, or holds anything and no sweep.
     """
     try:
-        there = sorted(each.name for each in root.iterdir())
+        there = {each.name for each in root.iterdir() if not each.name.startswith(".")}
     except FileNotFoundError:
         return
     except OSError as error:
         raise GrevyError(
             f"`output={root}` cannot be used: {error.strerror}. Give a folder for the sweep."
         ) from error
-    if there and SWEEP not in there:
-        what = "holds a run" if MANIFEST in there else f"holds other things ({there[0]})"
+    other = sorted(there - {SWEEP, RUNS, CLAIMS})
+    if PLAN not in there and (other or (there and SWEEP not in there)):
+        what = "holds a run" if MANIFEST in there else f"holds other things ({min(other or there)})"
         raise GrevyError(
             f"`output={root}` {what} and no sweep. Choose an empty folder, or one that is not "
             f"there yet."
@@ -122,15 +128,15 @@ def record_sweep(folder: SweepFolder, file: SweepFile) -> bool:
         Whether it was written.
     """
     path = folder.root / SWEEP
-    with suppress(OSError):
-        folder.claims.mkdir(parents=True, exist_ok=True)
-    whole = path.with_name(f"{SWEEP}.{os.getpid()}.new")
+    whole = path.with_name(f".{SWEEP}.{os.getpid()}")
     try:
         with whole_file(whole) as stream:
             stream.write(config_text(file.as_mapping()).encode())
         os.link(whole, path)  # whole, and by one alone
     except FileExistsError:
         return False
+    except WriteError as error:
+        raise WriteError(str(error).replace(whole.name, path.name)) from error
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
             raise WriteError(f"{path} cannot be written: {error.strerror}.") from error
@@ -138,6 +144,20 @@ def record_sweep(folder: SweepFolder, file: SweepFile) -> bool:
     finally:
         whole.unlink(missing_ok=True)
     return True
+
+
+def check_room(folder: SweepFolder) -> None:
+    """Refuse a folder that cannot be written to, or is on a full disk.
+
+    Raises
+    ------
+    WriteError
+        If a file of a few kilobytes cannot be written.
+    """
+    path = folder.claims / f".room.{os.getpid()}"
+    with whole_file(path) as stream:
+        stream.write(bytes(2**14))
+    path.unlink(missing_ok=True)
 
 
 def write_plan(folder: SweepFolder, plan: Iterable[PlannedRun]) -> None:

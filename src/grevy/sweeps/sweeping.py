@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from grevy.sweeps.execution import Watcher, execute, terminated_in_order
 from grevy.sweeps.folder import (
     SweepFolder,
     check_place,
+    check_room,
     read_plan,
     read_recorded,
     record_sweep,
@@ -45,15 +46,21 @@ class Sweep:
     Attributes
     ----------
     folder : SweepFolder
+    given : SweepFile
+        As in the file.
     file : SweepFile
         Settled.
+    checksums : dict of str to str
+        Of the data, by `data_key`.
     plan : tuple of PlannedRun
     threads : int
         How many can run at once on this machine.
     """
 
     folder: SweepFolder
+    given: SweepFile
     file: SweepFile
+    checksums: dict[str, str]
     plan: tuple[PlannedRun, ...]
     threads: int
 
@@ -86,10 +93,10 @@ def prepare_sweep(
         or if the folder holds something else.
     """
     check_place_name(on)
-    file = read_sweep(path, trust=trust, imports=imports)
+    given = read_sweep(path, trust=trust, imports=imports)
     check_place(output)
     folder = SweepFolder(output)
-    file = settle(file, read_recorded(folder))
+    file = settle(given, read_recorded(folder))
     configs = configurations(file)
     known = read_plan(folder)
     found = _look(file, on, models=known is None)
@@ -102,7 +109,7 @@ def prepare_sweep(
     else:
         plan = known
         _check_data(folder, configs, known, found)
-    return Sweep(folder, file, plan, found.threads)
+    return Sweep(folder, given, file, found.checksums, plan, found.threads)
 
 
 def _look(file: SweepFile, on: str, models: bool) -> Examination:
@@ -148,6 +155,9 @@ class Audience(Protocol):
     def look(self) -> None:
         """Show how it stands."""
 
+    def stops(self) -> None:
+        """Take note that what runs is being kept, and that no more will be begun."""
+
 
 def do_sweep(
     sweep: Sweep,
@@ -181,13 +191,13 @@ def do_sweep(
     Raises
     ------
     GrevyError
-        If the folder cannot be written to, or somebody else has just begun another sweep in it.
+        If the folder cannot be written to, or somebody has just begun another sweep in it.
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM; what was running is kept, and goes on when the sweep is started
         again.
     """
     folder = sweep.folder
-    _record(sweep)
+    sweep = _recorded(sweep)
     standing = read_standing(folder.root)
     if retry_failed:
         for run, _ in standing.failed:
@@ -204,21 +214,25 @@ def do_sweep(
         threads = _threads_of_each(sweep.threads, at_once)
         place = open_place(on, workers=at_once, threads=threads, root=folder.root)
         with terminated_in_order(), place as executor:
-            execute(executor, do_run, tasks, _Keeper(folder, audience))
+            try:
+                execute(executor, do_run, tasks, _Keeper(folder, audience))
+            except (KeyboardInterrupt, SystemExit):
+                audience.stops()
+                raise
     return read_standing(folder.root)
 
 
-def _record(sweep: Sweep) -> None:
-    """Write what was asked for into the folder, once."""
+def _recorded(sweep: Sweep) -> Sweep:
+    """Write what was asked for into the folder, once; join who has just done so."""
     folder = sweep.folder
     if not folder.begun and not record_sweep(folder, sweep.file):
-        recorded = read_recorded(folder)
-        if recorded is None or recorded.as_mapping() != sweep.file.as_mapping():
-            raise GrevyError(
-                f"{folder.root}: somebody else has just begun a sweep here. Start again to join it."
-            )
-    if read_plan(folder) is None:
+        file = settle(sweep.given, read_recorded(folder))
+        plan = make_plan(file, configurations(file), sweep.checksums)
+        sweep = replace(sweep, file=file, plan=plan)
+    if not folder.planned:
         write_plan(folder, sweep.plan)
+    check_room(folder)
+    return sweep
 
 
 def _threads_of_each(available: int, workers: int) -> int:

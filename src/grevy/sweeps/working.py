@@ -1,6 +1,5 @@
 """One run of a sweep, in the process that does it."""
 
-import gc
 import json
 import time
 import traceback
@@ -94,7 +93,7 @@ def _done(task: Task, folder: SweepFolder, began: float) -> Outcome:
 
 
 def _run(task: Task, folder: SweepFolder) -> None:
-    _load_what_trains()
+    _set_up()
 
     from grevy.report import write_report
     from grevy.runs import run_experiment
@@ -121,17 +120,12 @@ def _recordings(key: str) -> "tuple[Recording, ...]":
 
 
 @lru_cache(maxsize=1)
-def _load_what_trains() -> None:
-    """Import what trains, once, and keep it out of every search for garbage."""
-    from grevy.runs import keep_to_granted_threads
+def _set_up() -> None:
+    """Make this process ready to train, once."""
+    from grevy.runs import keep_to_granted_threads, load_what_trains
 
     keep_to_granted_threads()
-    gc.disable()
-    try:
-        import grevy.model  # noqa: F401
-    finally:
-        gc.enable()
-        gc.freeze()
+    load_what_trains()
 
 
 def last_line(text: str) -> str:

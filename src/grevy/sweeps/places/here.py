@@ -50,7 +50,7 @@ class Worker:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as it lives
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "grevy.sweeps.places.worker", str(far.fileno()),
+                [sys.executable, "-P", "-m", "grevy.sweeps.places.worker", str(far.fileno()),
                  str(os.getpid())],
                 env=environment, pass_fds=(far.fileno(),), stdin=subprocess.DEVNULL,
                 stdout=self._words, stderr=self._words,

@@ -24,7 +24,7 @@ SYSTEMS: dict[str, Any] = {
     "sge": SGECluster,
 }
 # What a job has if neither the file nor Dask's own configuration says more.
-_USUAL = {"cores": 1, "memory": "4GB"}
+_USUAL = {"cores": 1, "memory": "2GB"}
 # What follows from how runs are done.
 _OURS = ("processes", "nanny", "n_workers", "asynchronous", "worker_command", "silence_logs")
 FILE_BYTES = 2**20
@@ -157,14 +157,20 @@ def _adjust(cluster: Any, client: Client, wanted: int) -> None:
     """Submit jobs that are missing, those that were lost among them; end some that have no work."""
     names = list(cluster.worker_spec)
     if wanted < len(names):
-        about = client.scheduler_info()["workers"].values()
+        about = client.scheduler_info(n_workers=-1)["workers"].items()
         at_work = {address for address, keys in client.processing().items() if keys}
-        busy = {each["name"] for each in about if f"{each['host']}" and each["id"] in at_work}
+        busy = {each["name"] for address, each in about if address in at_work}
         idle = [name for name in names if name not in busy]
         cluster.sync(cluster.scale_down, idle[: len(names) - wanted])
     elif wanted:
-        cluster.scale(jobs=wanted)
-        cluster.sync(cluster._correct_state)  # as `scale` does, but we hear of what goes wrong
+        cluster.sync(_submit, cluster, wanted)
+
+
+async def _submit(cluster: Any, wanted: int) -> None:
+    """Have so many jobs; what `scale` does, but what goes wrong is raised."""
+    while len(cluster.worker_spec) < wanted:
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    await cluster._correct_state()
 
 
 def _check_programs(system: str, job: Any) -> None:
