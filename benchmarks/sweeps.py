@@ -154,10 +154,12 @@ def kills(folder: Path, arguments: argparse.Namespace) -> None:
     before, codes = set(workers_left()), []
     for number in range(arguments.kills):
         sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.5, 25))
+        time.sleep(rng.uniform(0.5, 30))
         sweep.send_signal(signal.SIGKILL if number % 2 else signal.SIGINT)
         codes.append(sweep.wait())
         print(f"kill {number + 1}: {codes[-1]}, {len(manifests(folder / 'S'))} done", flush=True)
+    for path in (folder / "S").glob("runs/*/logs/error.txt"):
+        print(path.read_text())
     measured(command)
     found = manifests(folder / "S")
     for name in found:

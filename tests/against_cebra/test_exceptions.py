@@ -62,8 +62,8 @@ BOTH_RAISE = {
     "several recordings, a label of another length": (
         lambda e: e.fit([X, X2], [LINE, LINE]), ValueError, "Invalid.*samples"),
     "several recordings, no label": (lambda e: e.fit([X, X2]), RuntimeError, "No.*label"),
-    "`fit(adapt=True)` to or from several recordings": (
-        lambda e: e.fit(X).fit(*MANY, adapt=True), NotImplementedError, "multisession"),
+    "`fit(adapt=True)` from several recordings to one": (
+        lambda e: e.fit(*MANY).fit(X, LINE, adapt=True), NotImplementedError, "multisession"),
     "`transform` before `fit`": (lambda e: e.kind().transform(X), NotFittedError, "not fitted"),
     "`transform`, other neurons": (lambda e: e.fit(X).transform(X2), ValueError, "shape"),
     "`transform`, several recordings and no `session_id`": (

@@ -1177,6 +1177,31 @@ class TestMethods:
         ):  # fmt: skip
             assert words in text, words
 
+    def test_the_paragraph_says_how_data_were_prepared(self, run):
+        assert "Before that" not in typed(methods(run, []))
+        config = {
+            **run.config, "gaps": "nan", "lag": "-0.1s", "rates": True, "min_rate": 0.5,
+            "square_root": True, "smoothing": "2", "causal": True, "zscore": True,
+            "scale_labels": True,
+        }  # fmt: skip
+        made = replace(run, config=config, metrics={**run.metrics, "neurons_left_out": [[1, 4]]})
+        assert (
+            "Before that, time steps with missing values were left out, each step was paired with "
+            "the labels of 0.1 s earlier, counts were turned into spikes per second, 2 neurons "
+            "with fewer than 0.5 spikes per second were left out, square roots of the activity "
+            "were taken, the activity was smoothed within segments by a causal Gaussian with a "
+            "standard deviation of 2 time steps, each neuron was z-scored and continuous labels "
+            "were z-scored for the training; all numbers for this were estimated on training "
+            "steps alone."
+        ) in typed(methods(made, []))
+        assert "the longest time offset, beyond the reach of the smoothing." in typed(
+            methods(made, [])
+        )
+        alone = replace(run, config={**run.config, "lag": "1"})
+        assert "Before that, each step was paired with the labels of 1 time step later." in typed(
+            methods(alone, [])
+        )
+
     @pytest.mark.parametrize("conditional", ["time", "time_delta", "delta_normal", "delta", None])
     def test_positives_in_words(self, run, conditional):
         config = {**run.config, "conditional": conditional, "delta": 0.25, "hybrid": True}

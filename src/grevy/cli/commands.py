@@ -79,7 +79,7 @@ def run(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Load, train, evaluate, draw and archive: one recording to one run folder."""
+    """Load, train, evaluate, draw and archive: a recording, or several, to one run folder."""
     given = {name: value for name, value in settings.items() if value is not None}
     checked = _config(config, given)  # what is wrong with it is said before anything heavy loads
 
@@ -97,14 +97,60 @@ def run(
     _tell(done, context, quiet, json_)
 
 
+@takes_settings(
+    app, "data", "trust", "imports", "max_iterations", "batch_size", "learning_rate", "device",
+    "holdout", "split", "nulls", "umap",
+    of_a_file=True,
+)  # fmt: skip
+def adapt(
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or a .pt file of a model of one recording."),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the new run.")],
+    overwrite: Annotated[bool, _output("Replace a run in the folder.")] = False,
+    quiet: Annotated[bool, _output("Print only errors.")] = False,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
+    """Add a recording to a trained model, and evaluate, report and archive it as a run.
+
+    To a run of several recordings an encoder for the new one is added, trained to meet the others,
+    which stay as they are, bit for bit. A model of one recording gets a new first layer for other
+    neurons; the layers above stay as they are.
+    """
+    from grevy.runs import (
+        adding_config,
+        keep_to_granted_threads,
+        load_what_trains,
+        run_experiment,
+    )
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("batch_size") == 0:
+        given["batch_size"] = None
+    checked = adding_config(target, {**given, "output_dir": str(output_dir)})
+    keep_to_granted_threads()
+    load_what_trains()
+    _tell(run_experiment(checked, overwrite=overwrite, verbose=not quiet), context, quiet, json_)
+
+
 def _config(file: Path | None, given: dict[str, Any]) -> Any:
     """Check settings from a file and from flags, which win."""
-    from grevy.config import make_config, read_config, settings_of_a_file
+    from grevy.config import make_config, read_config, read_sessions, settings_of_a_file
 
     trust, imports = given.get("trust", False), given.get("imports", ())
     settings = read_config(file, trust=trust, imports=imports) if file else {}
-    # Another source than the file's takes its place, keys and all.
-    replaced = {"dataset": ("data", *settings_of_a_file()), "data": ("dataset",)}
+    if "sessions" in given:
+        of_files = read_sessions(Path(given["sessions"]))
+        given = {**of_files, **given, "sessions": of_files["sessions"]}
+    # Another source than the file's takes its place; keys belong to files, not to a data set.
+    replaced = {
+        "dataset": ("data", "sessions", *settings_of_a_file()),
+        "data": ("dataset", "sessions"),
+        "sessions": ("dataset", "data"),
+    }
     for source, others in replaced.items():
         for name in others if source in given else ():
             settings.pop(name, None)
@@ -252,7 +298,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports", "bin", "units",
+    "imports", "bin", "units", "gaps",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -272,6 +318,10 @@ def evaluate(
         int,
         _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
     ] = 1,
+    causal: Annotated[
+        bool,
+        _evaluation("That window ends at the present step, as of an encoder made with --causal."),
+    ] = False,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
     **settings: Any,
@@ -281,10 +331,15 @@ def evaluate(
     from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
 
     keep_to_granted_threads()
+    data = settings.pop("data") or [None]
+    if len(data) > 1:
+        raise GrevyError(f"{len(data)} data files: the embedding of one recording can be scored.")
     request = EvaluationRequest(
         target,
+        data=data[0],
         gap=gap,
         window=window,
+        causal=causal,
         seed=seed,
         labels=tuple(settings.pop("label") or ()),
         imports=tuple(settings.pop("imports") or ()),
@@ -309,6 +364,7 @@ def evaluate(
     "imports",
     "bin",
     "units",
+    "gaps",
     trust="Allow pickled code in the files to run.",
 )
 def embed(
@@ -358,8 +414,8 @@ def export(
         raise GrevyError("nothing to write. Say what: `nwb=FILE`, `csv=FILE` or `onnx=FILE`.")
     for path, write in ((nwb, export_nwb), (csv, export_csv)):
         if path is not None:
-            write(read_run(RunFolder(target)), path)
-            print(shown(str(path)))
+            for written in write(read_run(RunFolder(target)), path):
+                print(shown(str(written)))
     if onnx is not None:
         trust, imports = bool(settings["trust"]), settings["imports"] or ()
         export_onnx(target, onnx, session=session, trust=trust, imports=imports)

@@ -15,6 +15,7 @@ from grevy.config import RunConfig, config_text, run_id
 from grevy.data import Array, Recording, Split, data_checksum, join_recordings, steps_inside
 from grevy.evaluation import require_umap
 from grevy.report import describe_data, summarise, write_report
+from grevy.runs.adding import check_base, run_model, settle_base
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import (
@@ -23,7 +24,12 @@ from grevy.runs.holding_out import (
     settle_seed,
     training_parts,
 )
-from grevy.runs.preparing import load_recordings, make_model, settle_offsets
+from grevy.runs.preparing import (
+    load_recordings,
+    prepare_recordings,
+    settle_offsets,
+    smoothing_reach,
+)
 from grevy.runs.provenance import environment
 
 if TYPE_CHECKING:
@@ -73,6 +79,7 @@ def run_experiment(
     from grevy.model import Checkpoints
 
     began = time.monotonic()
+    config = settle_base(config)
     done = finished_run(config, recordings) if resume and not overwrite else None
     if done is not None:
         _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
@@ -83,10 +90,13 @@ def run_experiment(
             checkpoints.refuse_unfinished(folder.root)
         if recordings is None:
             recordings = load_recordings(config)
+        check_base(config, recordings)
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
-        model = make_model(config, verbose)
-        split = holdout_split(model, recordings, config.holdout, config.split)
+        model = run_model(config, verbose)
+        reach = smoothing_reach(config, recordings)
+        split = holdout_split(model, recordings, config.holdout, config.split, reach)
+        prepare_recordings(recordings, split, config, quiet=False)  # what is wrong is said now
         if config.umap:
             require_umap()
         config = settle_folds(model, recordings, config)
@@ -122,6 +132,7 @@ def train(
     check_one_row_for_each_step(model.parameters, recordings[0].n_neurons)
     seen, validation = training_parts(model, recordings, split, config)
     plan = sampling_plan(model.parameters, recordings)
+    tell_short_segments(model, recordings, plan)
     fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
     if config.batch_size is not None and config.batch_size > fewest:
         _LOG.warning(
@@ -130,7 +141,10 @@ def train(
         )
     try:
         given = seen if len(seen) > 1 else seen[0]
-        model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
+        if config.base_model is not None:  # short, so that nothing is kept of it on the way
+            model.fit(given, adapt=True)
+        else:
+            model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
     except (KeyboardInterrupt, SystemExit):
         kept = checkpoints.newest() if checkpoints else []
         if kept:
@@ -141,6 +155,26 @@ def train(
         raise
     settled = {**settled_settings(model, plan), "nulls": config.n_nulls}
     return config.model_copy(update=settled)
+
+
+def tell_short_segments(
+    model: "CEBRA", recordings: Sequence[Recording], plan: "SamplingPlan"
+) -> None:
+    """Warn once of segments (short trials, say) in which no sample for the training fits."""
+    from grevy.model import model_receptive_field
+
+    window, why = sum(model_receptive_field(model.parameters)), "a window"
+    needed = window
+    if plan.conditional == "time" or plan.hybrid:
+        needed, why = window + min(plan.time_offsets), "a window and the time offset"
+    lengths = np.concatenate([np.diff(each.segments)[:, 0] for each in recordings])
+    short = int((lengths < needed).sum())
+    if short:
+        _LOG.warning(
+            f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
+            f"nothing in them is trained on; they are embedded all the same. Use a model with a "
+            f"shorter receptive field if they matter."
+        )
 
 
 @contextmanager

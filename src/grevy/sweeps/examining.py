@@ -63,11 +63,13 @@ def examine(settings: Sequence[dict[str, Any]], models: bool) -> Examination:
 
 def _problem(config: RunConfig, recordings: Any) -> str:
     """Say why a run cannot be done on its recordings; empty if nothing speaks against it."""
-    from grevy.runs import holdout_split, make_model, settle_offsets
+    from grevy.runs import check_base, holdout_split, run_model, settle_offsets, smoothing_reach
 
     try:
-        model = make_model(settle_offsets(config, recordings), verbose=False)
-        holdout_split(model, recordings, config.holdout, config.split)
+        check_base(config, recordings)
+        model = run_model(settle_offsets(config, recordings), verbose=False)
+        reach = smoothing_reach(config, recordings)
+        holdout_split(model, recordings, config.holdout, config.split, reach)
     except GrevyError as error:
         return str(error)
     except Exception as error:  # the model may be the user's own and raise anything

@@ -12,6 +12,7 @@ from typing import Any
 
 from grevy.config import RunConfig, incidental_settings, list_settings, make_config, run_id
 from grevy.errors import GrevyError, Problems
+from grevy.runs import settle_base
 from grevy.sweeps.reading import SweepFile
 
 MAX_RUNS = 10_000
@@ -86,7 +87,7 @@ def settle(file: SweepFile, recorded: SweepFile | None = None) -> SweepFile:
         same = recorded is not None and recorded.random == file.random
         known = recorded.drawn if recorded is not None and same else None
         settled = replace(settled, drawn=_draws(file) if known is None else known)
-    if any(settings.get("seed") is None for settings in settings_of_runs(settled)):
+    if any(map(_lacks_seed, settings_of_runs(settled))):
         known_seed = recorded.base.get("seed") if recorded is not None else None
         seed = secrets.randbits(32) if known_seed is None else known_seed
         settled = replace(settled, base={**settled.base, "seed": seed})
@@ -153,9 +154,14 @@ def settings_of_runs(file: SweepFile) -> Iterator[dict[str, Any]]:
             for drawn in file.drawn or [{}]:
                 own = dict(zip(file.grid, values, strict=True))
                 settings = {**file.base, **entry, **own, **drawn}
-                if settings.get("seed") is None and seed is not None:
+                if seed is not None and _lacks_seed(settings):
                     settings["seed"] = seed
                 yield settings
+
+
+def _lacks_seed(settings: Mapping[str, Any]) -> bool:
+    """Tell whether a run needs a seed; one that adds to a model has the model's."""
+    return settings.get("seed") is None and not settings.get("base_model")
 
 
 def configurations(file: SweepFile) -> list[RunConfig]:
@@ -170,7 +176,7 @@ def configurations(file: SweepFile) -> list[RunConfig]:
     found, wrong = [], []
     for settings in settings_of_runs(file):
         try:
-            found.append(make_config(settings))
+            found.append(settle_base(make_config(settings)))
         except GrevyError as error:
             wrong.append((str(error), described(settings, file.varied)))
     raise_problems(wrong)
@@ -201,7 +207,7 @@ def raise_problems(wrong: Sequence[tuple[str, str]]) -> None:
 
 
 def _refuse_twins(configs: Sequence[RunConfig], file: SweepFile) -> None:
-    places = {"output_dir", *incidental_settings()} - {"data", "label_data"}
+    places = {"output_dir", *incidental_settings()} - {"data", "label_data", "base_model"}
     seen: dict[str, int] = {}
     for number, config in enumerate(configs, 1):
         deciding = config.model_dump(mode="json", exclude=places)
@@ -221,7 +227,7 @@ def twins(first: int, second: int, config: RunConfig, varied: Sequence[str]) -> 
 
 def data_key(config: RunConfig) -> str:
     """Return a text that is the same for runs of the same data settings."""
-    names = {each.name for each in list_settings() if each.panel == "Data"}
+    names = {each.name for each in list_settings() if each.panel == "Data"} | {"lag"}
     return json.dumps(config.model_dump(mode="json", include=names), sort_keys=True)
 
 

@@ -1,9 +1,13 @@
 """One run of a sweep, in the process that does it."""
 
 import json
+import os
+import signal
+import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,7 +86,8 @@ def do_run(task: Task) -> Outcome:
 def _done(task: Task, folder: SweepFolder, began: float) -> Outcome:
     name = task.run.run_id
     try:
-        _run(task, folder)
+        with unswallowed_signals():
+            _run(task, folder)
     except Exception as error:
         # The files of a run stay as they are; a full disk has no room for this one.
         with suppress(WriteError):
@@ -126,6 +131,41 @@ def _set_up() -> None:
 
     keep_to_granted_threads()
     load_what_trains()
+
+
+@contextmanager
+def unswallowed_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a block even where something in it has swallowed them.
+
+    A library that is interrupted as it is imported may catch all there is, and be left half made.
+    What it then raises is no failure of the run. Outside the main thread nothing is changed.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        When the block ends in another way, and a signal has come meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        came = os.read(reading, 64)  # nothing, where the other end is closed
+        os.close(reading)
+        _end_on({signal.SIGINT, signal.SIGTERM}.intersection(came))
+
+
+def _end_on(numbers: Collection[int]) -> None:
+    if signal.SIGINT in numbers:
+        raise KeyboardInterrupt
+    for number in numbers:
+        raise SystemExit(128 + number)
 
 
 def last_line(text: str) -> str:
