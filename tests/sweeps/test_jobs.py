@@ -64,6 +64,9 @@ def test_mistakes_in_the_file_are_named(tmp_path, text, words):
         ("nowhere.yaml", "cannot be read: No such file"),
         ("slrum", "Did you mean 'slurm'"),
         ("hear", "Did you mean 'here'"),
+        ("tcp://127.0.0.1:x", "expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1", "expected tcp://HOST:PORT"),
+        ("ftp://127.0.0.1:9", "expected tcp://HOST:PORT"),
     ],
 )
 def test_a_place_that_there_is_not_is_refused(name, words):

