@@ -44,12 +44,17 @@ def write_sweep(folder: Path, steps: int) -> Path:
 
 
 def start_sweep(
-    file: Path, output: Path, on: str, *more: str, env: Mapping[str, str] | None = None
+    file: Path,
+    output: Path,
+    on: str,
+    *more: str,
+    minutes: float = 0.01,
+    env: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[str]":
     """Start `grevy sweep` in a process of its own."""
     command = [sys.executable, "-m", "grevy", "sweep", str(file), "-o", str(output), "--on", on]
     return subprocess.Popen(
-        [*command, "--checkpoint-minutes", "0.01", *more],
+        [*command, "--checkpoint-minutes", str(minutes), *more],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
     )  # fmt: skip
 
@@ -61,10 +66,14 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
-def wait_until(true: Callable[[], object], what: str) -> None:
-    """Wait for something that takes as long as the machine is busy."""
+def wait_until(
+    true: Callable[[], object], what: str, process: "subprocess.Popen[str] | None" = None
+) -> None:
+    """Wait for something that takes as long as the machine is busy, and that a process brings."""
     end = time.monotonic() + SECONDS
     while not true():
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"waited for {what}: {process.communicate()[0]}")
         assert time.monotonic() < end, f"waited in vain for {what}"
         time.sleep(0.05)
 

@@ -105,7 +105,7 @@ def test_workers_and_client_are_lost_and_nothing_else(tmp_path, dask):
     finished, lost = {}, []
     for _ in range(3):
         before = steps_kept(output)
-        wait_until(lambda before=before: steps_kept(output) != before, "a checkpoint")
+        wait_until(lambda before=before: steps_kept(output) != before, "a checkpoint", client)
         nanny = dask.workers[-1]
         lost.append(children(nanny.pid)[0])  # the worker; its nanny starts another
         kill(lost[-1:])
@@ -133,7 +133,7 @@ def test_ctrl_c_keeps_what_runs(tmp_path, dask):
     file, output = write_sweep(tmp_path, steps=200_000), tmp_path / "there"
     dask.add_worker()
     client = start_sweep(file, output, dask.address)
-    wait_until(lambda: steps_kept(output), "a checkpoint")
+    wait_until(lambda: steps_kept(output), "a checkpoint", client)
     before = steps_kept(output)
     client.send_signal(signal.SIGINT)
     code, printed = ended(client)

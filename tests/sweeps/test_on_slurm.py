@@ -55,10 +55,8 @@ def test_a_preempted_run_is_kept_and_goes_on(tmp_path, environment, whom):
     file, output = write_sweep(tmp_path, steps=30_000), tmp_path / "there"
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text("system: slurm\ncores: 2\nmemory: 1GB\nwalltime: '01:00:00'\n")
-    client = start_sweep(
-        file, output, str(cluster), "--workers", "1", "--checkpoint-minutes", "0.1", env=environment
-    )
-    wait_until(lambda: steps_kept(output), "a checkpoint")
+    client = start_sweep(file, output, str(cluster), "--workers", "1", minutes=0.1, env=environment)
+    wait_until(lambda: steps_kept(output), "a checkpoint", client)
     ((name, before),) = steps_kept(output).items()
     (job,) = jobs(environment)
     subprocess.run(["scancel", "--signal=TERM", whom, job], env=environment, check=True)
@@ -66,7 +64,7 @@ def test_a_preempted_run_is_kept_and_goes_on(tmp_path, environment, whom):
     kept = steps_kept(output)[name]
     assert before < kept < 30_000
     assert not list((output / "claims").glob("*.claim"))  # it had time to tidy up
-    wait_until(lambda: steps_kept(output).get(name, 30_000) > kept, "another job to go on")
+    wait_until(lambda: steps_kept(output).get(name, 30_000) > kept, "another job to go on", client)
     assert jobs(environment) != [job]
     client.send_signal(signal.SIGINT)
     code, printed = ended(client)
