@@ -88,6 +88,11 @@ def _list_runs(ready: "Sweep", at_once: int) -> None:
     """Print every run, and how long all of them may take."""
     from grevy.sweeps import read_standing
 
+    if search := ready.file.search:
+        names = ", ".join(search.space)
+        print(f"{search.trials} trials over {names}; settings follow from the trials before.")
+        return
+
     for run in ready.plan:
         state = "  done" if ready.folder.done(run.run_id) else ""
         print(f"{run.run_id}  {shown_line(run.label)}{state}")
@@ -114,6 +119,7 @@ def described(standing: "Standing") -> list[str]:
         lines.append(f"  ... and {len(standing.failed) - MOST_LISTED} more")
     if standing.best:
         lines.append(_best(standing.best))
+    lines += standing.notes
     seconds = standing.seconds_left()
     if standing.running and seconds is not None:
         lines.append(f"time left: about {duration(seconds)}")
@@ -137,6 +143,7 @@ def as_json(standing: "Standing") -> dict[str, Any]:
             for run, owner in standing.running
         ],
         "failed": [{"run_id": run.run_id, "reason": reason} for run, reason in standing.failed],
+        "notes": list(standing.notes),
         "best": best and {"run_id": best.run.run_id, "metric": best.metric, "value": best.value},
         "seconds_per_run": standing.seconds,
         "seconds_left": standing.seconds_left(),
@@ -191,6 +198,9 @@ class _Lines:
             self._say(f"failed   {text}  {cut_to(outcome.message, 300)}")
             return
         self.done += 1
+        if outcome.state == "given up":
+            self._say_done(f"{self.done}/{self.total}  {text}  {outcome.message}")
+            return
         result = read_result(self.folder, outcome.run)
         if result is not None and result.beats(self.best):
             self.best = result

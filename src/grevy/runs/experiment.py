@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ def run_experiment(
     checkpoint_minutes: float = 1.0,
     verbose: bool = True,
     recordings: Sequence[Recording] | None = None,
+    seen: Callable[[int, float], object] | None = None,
 ) -> Run:
     """Do one run; what a user should know on the way is logged.
 
@@ -66,6 +68,9 @@ def run_experiment(
         Show progress on standard error.
     recordings : sequence of Recording, optional
         What the configuration names, where it is loaded already: as by `load_recordings`.
+    seen : callable, optional
+        Called at each look at the validation blocks with the steps trained and the goodness of fit
+        there, in bits. What it raises ends the run; the training so far is kept.
 
     Raises
     ------
@@ -101,7 +106,7 @@ def run_experiment(
             require_umap()
         config = settle_folds(model, recordings, config)
         _LOG.info(describe_data(recordings))
-        config = train(model, recordings, split, config, checkpoints, resume)
+        config = train(model, recordings, split, config, checkpoints, resume, seen)
         with keeping_training(checkpoints):
             embedding = embed_recordings(model, recordings)
             found = assess(model, recordings, embedding, split, config)
@@ -125,22 +130,25 @@ def train(
     config: RunConfig,
     checkpoints: "Checkpoints | None",
     resume: bool,
+    seen: Callable[[int, float], object] | None = None,
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
     from grevy.model import check_one_row_for_each_step, sampling_plan
 
     check_one_row_for_each_step(model.parameters, recordings[0].n_neurons)
-    seen, validation = training_parts(model, recordings, split, config)
+    parts, validation = training_parts(model, recordings, split, config)
+    if validation is not None:
+        validation = replace(validation, seen=seen)
     plan = sampling_plan(model.parameters, recordings)
     tell_short_segments(model, recordings, plan)
-    fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
+    fewest = min(int(np.diff(recording.segments).sum()) for recording in parts)
     if config.batch_size is not None and config.batch_size > fewest:
         _LOG.warning(
             f"the batch size of {config.batch_size} exceeds the {fewest} time steps to train on; "
             f"steps are then drawn more than once in a batch."
         )
     try:
-        given = seen if len(seen) > 1 else seen[0]
+        given = parts if len(parts) > 1 else parts[0]
         if config.base_model is not None:  # short, so that nothing is kept of it on the way
             model.fit(given, adapt=True)
         else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import NoReturn, Protocol
 
+from grevy.errors import GrevyError
 from grevy.sweeps.working import Outcome, Task
 
 LOOK = 1.0
@@ -68,6 +69,8 @@ class _Desk:
             outcome = future.result()
         except CancelledError:
             return
+        except GrevyError:  # no run's, but the place's: none can be done there
+            raise
         except Exception as error:
             given_up = watcher.died(task, str(error))
             if given_up is None:

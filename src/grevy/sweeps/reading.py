@@ -11,8 +11,9 @@ import yaml
 from grevy.config import RunConfig, refuse_imports, setting_problem
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.sweeps.drawing import Distribution, make_distribution
+from grevy.sweeps.space import OWN, Search, make_search, space_problem
 
-SECTIONS = ("base", "grid", "list", "random", "drawn")
+SECTIONS = ("base", "grid", "list", "random", "search", "drawn")
 # A larger file is no sweep, and would be read for minutes.
 SWEEP_BYTES = 2**20
 # Where a run is written to is the sweep's business.
@@ -36,6 +37,8 @@ class SweepFile:
         How often to draw from `random`.
     drawn : list of dict or None
         What was drawn, once it is; in place of drawing.
+    search : Search or None
+        What to search; in place of all that varies.
     """
 
     base: dict[str, Any]
@@ -44,6 +47,7 @@ class SweepFile:
     random: dict[str, Distribution] = field(default_factory=dict)
     random_runs: int = 0
     drawn: list[dict[str, Any]] | None = None
+    search: Search | None = None
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -60,6 +64,7 @@ class SweepFile:
             "list": self.listed,
             "random": {"runs": self.random_runs, **random} if random else {},
             "drawn": self.drawn,
+            "search": self.search.as_mapping() if self.search else {},
         }
         return {name: value for name, value in sections.items() if value or name == "base"}
 
@@ -94,13 +99,19 @@ def read_sweep(path: Path, *, trust: bool = False, imports: Sequence[str] = ()) 
         random=read.random(sections),
         random_runs=read.runs(sections),
         drawn=read.entries(sections, "drawn") if "drawn" in sections else None,
+        search=read.search(sections),
     )
-    if not set(sections) & {"grid", "list", "random"}:
+    if not set(sections) & {"grid", "list", "random", "search"}:
         problems.add(
             "nothing varies: give `grid` (names with their values), `list` (settings of each run) "
             "or `random` (names with what to draw from, and `runs`)"
         )
     _check_places(found, sections, problems)
+    if "search" in sections and not found.base.get("validation"):
+        problems.add(
+            f"line {_line(sections['search'][0])}: search chooses by the loss on a part of the "
+            f"training that is only watched: give 'validation: 0.2', or another fraction, in base"
+        )
     problems.raise_if_any()
     if trust:
         return found
@@ -275,14 +286,37 @@ class _Sections:
                 key, "random needs 'runs', how often to draw, and names with what to draw from, as "
                 "in 'learning_rate: {between: [0.0001, 0.01], scale: log}'",
             )  # fmt: skip
+        return self._distributions(known, "random")
+
+    def _distributions(self, known: Pairs, where: str) -> dict[str, Distribution]:
         found = {}
         for name, (_, node) in known.items():
             made = make_distribution(name, self._value(node))
             if isinstance(made, str):
-                self._wrong(node, f"random: {made}")
+                self._wrong(node, f"{where}: {made}")
             else:
                 found[name] = made
         return found
+
+    def search(self, sections: Pairs) -> Search | None:
+        """Read what to search, and how."""
+        if "search" not in sections:
+            return None
+        key, section = sections["search"]
+        known = self._names(section, "search", extra=OWN)
+        space = self._distributions(known, "search")
+        for name in known:
+            if problem := space_problem(name):
+                self._wrong(known[name][0], f"search: {problem}")
+        others = [name for name in ("grid", "list", "random") if name in sections]
+        if others:
+            self._wrong(key, f"search has to be alone, without {' and '.join(others)}")
+        given = section.value if isinstance(section, yaml.MappingNode) else []
+        own = {each.value: self._value(node) for each, node in given if each.value in OWN}
+        made = make_search(own, space)
+        for message in made if isinstance(made, list) else ():
+            self._wrong(key, f"search: {message}")
+        return made if isinstance(made, Search) else None
 
     def runs(self, sections: Pairs) -> int:
         """Read how often to draw."""

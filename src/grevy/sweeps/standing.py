@@ -9,7 +9,7 @@ from grevy.archive import read_manifest, read_metrics
 from grevy.errors import GrevyError
 from grevy.evaluation import MEASURES
 from grevy.sweeps.claims import Owner, holders
-from grevy.sweeps.folder import SweepFolder, read_plan
+from grevy.sweeps.folder import SweepFolder, read_plan, read_recorded
 from grevy.sweeps.planning import PlannedRun
 from grevy.sweeps.working import last_line
 
@@ -57,6 +57,8 @@ class Standing:
         The best of all done, by the score that decides for the first label.
     seconds : float or None
         How long a finished run has taken, in the mean.
+    notes : tuple of str
+        What else there is to say, in lines: of a search, what it has chosen.
     """
 
     total: int
@@ -65,6 +67,7 @@ class Standing:
     failed: tuple[tuple[PlannedRun, str], ...]
     best: Result | None
     seconds: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
@@ -99,6 +102,11 @@ def read_standing(root: Path) -> Standing:
         raise GrevyError(
             f"{root} holds no sweep. Give the folder that `grevy sweep` was told to write to."
         )
+    file = read_recorded(folder)
+    if file is not None and file.search is not None:
+        from grevy.sweeps.searching import read_standing_of_search
+
+        return read_standing_of_search(folder, file.search, plan[0])
     done, times, best = 0, [], None
     failed, running = [], []
     at_work = holders(folder.claims)

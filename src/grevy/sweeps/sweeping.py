@@ -1,7 +1,7 @@
 """A sweep, from its file to finished runs: read, checked, planned, recorded, done."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,7 @@ from grevy.sweeps.planning import (
     settle,
 )
 from grevy.sweeps.reading import SweepFile, read_sweep
+from grevy.sweeps.searching import do_trial, require_optuna, trials_left
 from grevy.sweeps.standing import Standing, read_standing
 from grevy.sweeps.working import Outcome, Task, do_run
 
@@ -94,6 +95,8 @@ def prepare_sweep(
     """
     check_place_name(on)
     given = read_sweep(path, trust=trust, imports=imports)
+    if given.search is not None:
+        require_optuna()
     check_place(output)
     folder = SweepFolder(output)
     file = settle(given, read_recorded(folder))
@@ -204,7 +207,11 @@ def do_sweep(
             folder.forget_error(run.run_id)
         standing = read_standing(folder.root)
     failed = {run.run_id for run, _ in standing.failed}
-    left = [run for run in sweep.plan if run.run_id not in failed and not folder.done(run.run_id)]
+    runs = sweep.plan
+    work: Callable[[Task], Outcome] = do_run
+    if sweep.file.search is not None:
+        runs, work = trials_left(folder, sweep.file.search, sweep.plan[0]), do_trial
+    left = [run for run in runs if run.run_id not in failed and not folder.done(run.run_id)]
     order = {data: number for number, data in enumerate(dict.fromkeys(run.data for run in left))}
     left.sort(key=lambda run: order[run.data])  # a worker keeps the data of its last run
     at_once = 1 if on == "debug" else max(1, min(workers or sweep.threads, len(left)))
@@ -212,9 +219,10 @@ def do_sweep(
     if left:
         tasks = [Task(folder.root, run, checkpoint_minutes) for run in left]
         threads = _threads_of_each(sweep.threads, at_once)
-        with terminated_in_order(), open_place(on, workers=at_once, threads=threads) as executor:
+        place = open_place(on, workers=at_once, threads=threads, root=folder.root)
+        with terminated_in_order(), place as executor:
             try:
-                execute(executor, do_run, tasks, _Keeper(folder, audience))
+                execute(executor, work, tasks, _Keeper(folder, audience))
             except (KeyboardInterrupt, SystemExit):
                 audience.stops()
                 raise

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,24 +49,37 @@ class Outcome:
     Attributes
     ----------
     run : PlannedRun
-    state : {"done", "failed", "elsewhere"}
+    state : {"done", "failed", "elsewhere", "given up"}
         Elsewhere: another process is at it.
     message : str
-        Why it failed, in one line.
+        Why it failed or was given up, in one line.
     seconds : float
         How long it took.
     """
 
     run: PlannedRun
-    state: Literal["done", "failed", "elsewhere"]
+    state: Literal["done", "failed", "elsewhere", "given up"]
     message: str = ""
     seconds: float = 0.0
 
 
-def do_run(task: Task) -> Outcome:
+class GivenUpError(Exception):
+    """A training that does not promise enough to be finished."""
+
+
+Seen = Callable[[int, float], object]
+
+
+def do_run(task: Task, seen: Seen | None = None) -> Outcome:
     """Do a run, unless it is done or somebody is at it; go on where it was cut off.
 
     What a run raises stays in its folder, as ``logs/error.txt``; Ctrl-C and SIGTERM are not caught.
+
+    Parameters
+    ----------
+    task : Task
+    seen : callable, optional
+        Told how training goes, as by `run_experiment`; it gives the run up by `GivenUpError`.
     """
     folder, name = SweepFolder(task.root), task.run.run_id
     began = time.monotonic()
@@ -78,16 +91,18 @@ def do_run(task: Task) -> Outcome:
                 return Outcome(task.run, "done")
             if error := folder.error(name):
                 return Outcome(task.run, "failed", last_line(error))
-            return _done(task, folder, began)
+            return _done(task, folder, began, seen)
     except WriteError as error:  # a full disk: there is no room for a claim either
         return Outcome(task.run, "failed", str(error), time.monotonic() - began)
 
 
-def _done(task: Task, folder: SweepFolder, began: float) -> Outcome:
+def _done(task: Task, folder: SweepFolder, began: float, seen: Seen | None) -> Outcome:
     name = task.run.run_id
     try:
         with unswallowed_signals():
-            _run(task, folder)
+            _run(task, folder, seen)
+    except GivenUpError as error:
+        return Outcome(task.run, "given up", str(error), time.monotonic() - began)
     except Exception as error:
         # The files of a run stay as they are; a full disk has no room for this one.
         with suppress(WriteError):
@@ -97,7 +112,7 @@ def _done(task: Task, folder: SweepFolder, began: float) -> Outcome:
     return Outcome(task.run, "done", seconds=time.monotonic() - began)
 
 
-def _run(task: Task, folder: SweepFolder) -> None:
+def _run(task: Task, folder: SweepFolder, seen: Seen | None) -> None:
     _set_up()
 
     from grevy.report import write_report
@@ -111,6 +126,7 @@ def _run(task: Task, folder: SweepFolder) -> None:
         checkpoint_minutes=task.checkpoint_minutes,
         verbose=False,
         recordings=_recordings(data_key(config)),
+        seen=seen,
     )
     if not folder.done(task.run.run_id):  # cut off between the page and its entry in the manifest
         write_report(place)

@@ -8,7 +8,6 @@ import threading
 import time
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import NoReturn
 
 _LOOK = 0.5  # seconds between two looks whether the parent lives
 _GRACE = 15.0  # seconds to keep what is being done, once it does not
@@ -29,8 +28,9 @@ def serve(pipe: Connection) -> None:
         pipe.send(answer)
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+def _leave(number: int, _frame: FrameType | None) -> None:
+    if not isinstance(sys.exception(), SystemExit):  # once is enough: it is tidying up
+        raise SystemExit(128 + number)
 
 
 def _follow(parent: int) -> None:
