@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,14 @@ class Dask:
         self.workers.append(self._start("worker", log, *arguments, env=env))
         wait_until(lambda: "Registered to" in log.read_text(), "a worker")
 
+    def worker_below(self, number):
+        """Return the process that a nanny has started to do the work; it starts another if lost."""
+        for pid in children(self.workers[number].pid):
+            with suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        return None
+
     def close(self):
         self._stack.close()
 
@@ -98,7 +106,7 @@ def test_results_are_those_of_runs_one_by_one(tmp_path, dask):
 
 def test_workers_and_client_are_lost_and_nothing_else(tmp_path, dask):
     """A worker is killed three times, then the client, and everything is done once."""
-    file, output = write_sweep(tmp_path, steps=6000), tmp_path / "there"
+    file, output = write_sweep(tmp_path, steps=20_000), tmp_path / "there"
     dask.add_worker()
     dask.add_worker()
     client = start_sweep(file, output, dask.address)
@@ -106,8 +114,8 @@ def test_workers_and_client_are_lost_and_nothing_else(tmp_path, dask):
     for _ in range(3):
         before = steps_kept(output)
         wait_until(lambda before=before: steps_kept(output) != before, "a checkpoint", client)
-        nanny = dask.workers[-1]
-        lost.append(children(nanny.pid)[0])  # the worker; its nanny starts another
+        wait_until(lambda: dask.worker_below(-1) not in (None, *lost), "another worker")
+        lost.append(dask.worker_below(-1))
         kill(lost[-1:])
         finished.update(sealed(output))
     before = steps_kept(output)
