@@ -30,6 +30,7 @@ from grevy.runs import (
     output_paths,
     settle_seed,
     settled_settings,
+    smoothing_reach,
     train,
     write_outcome,
 )
@@ -110,7 +111,8 @@ def train_cebra_model(
     checkpoints = _checkpoints(config["output_dir"]) if "output_dir" in config else None
     settings = settle_seed(settings, checkpoints, resume)
     model = make_model(settings, verbose=True)
-    split = holdout_split(model, recordings, settings.holdout, settings.split)
+    reach = smoothing_reach(settings, recordings)
+    split = holdout_split(model, recordings, settings.holdout, settings.split, reach)
     train(model, recordings, split, settings, checkpoints, resume)
     return model
 

@@ -230,7 +230,10 @@ BAD = {
         ["2 problems", "--max-iterations", "--distance"],
     ),
     "no source": (alone(), ["--dataset NAME", "--data FILE"]),
-    "two sources": (flags("--dataset", "demo-continuous"), ["either --dataset", "--data FILE"]),
+    "two sources": (
+        flags("--dataset", "demo-continuous"),
+        ["give one of --dataset", "--data FILE"],
+    ),
     "keys for a data set": (
         alone("--dataset", "demo-continuous", "--label", "x"),
         ["--label", "a data file", "a data set"],

@@ -33,6 +33,15 @@ anything = {
     "period": positive,
     "segments": names,
     "sampling_rate": positive,
+    "gaps": st.sampled_from([None, "nan"]),
+    "lag": st.sampled_from([None, "-3", "0.1s", "20ms", 2, -1.0]),
+    "rates": st.booleans(),
+    "min_rate": st.none() | positive,
+    "square_root": st.booleans(),
+    "smoothing": st.sampled_from([None, "3", "0.05s", "50 ms", 2, 1.5]),
+    "smoothing_kernel": st.none(),  # one needs smoothing; see the next test
+    "zscore": st.booleans(),
+    "scale_labels": st.booleans(),
     "label_data": names,
     "transpose": st.booleans(),
     "max_bytes": whole,
@@ -88,6 +97,7 @@ def test_settings_that_need_others_survive_it_too():
         {"folds": 5},
         {"umap": True},
         {"validation": 0.1, "patience": 3},
+        {"smoothing": "50ms", "smoothing_kernel": "causal"},
         {"nulls": 20, "null_retrain": True},
         {"null_retrain": True},
     ):
@@ -114,7 +124,14 @@ def test_few_nulls_where_each_takes_a_training(given, n_nulls):
 
 
 def test_no_setting_is_left_out_above():
-    assert set(RunConfig.model_fields) == {*anything, "dataset", "data"}
+    assert set(RunConfig.model_fields) == {
+        *anything,
+        "dataset",
+        "data",
+        "sessions",
+        "base_model",
+        "base_sha256",
+    }
 
 
 @pytest.mark.parametrize(
@@ -165,7 +182,7 @@ def test_no_setting_is_left_out_above():
         ({"hybrid": "perhaps"}, ["`hybrid` is 'perhaps'", "expected true or false"]),
         ({"learning_rate": "fast"}, ["`learning_rate` is 'fast'", "expected a number."]),
         ({"label": ["x"]}, ["`label`", "a data file", "a data set"]),
-        ({"data": "x.npz"}, ["either `dataset=NAME`", "`data=FILE`"]),
+        ({"data": "x.npz"}, ["one of `dataset=NAME`", "`data=FILE`"]),
     ],
 )
 def test_a_mistake_is_named(given, words):

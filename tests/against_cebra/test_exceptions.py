@@ -62,8 +62,8 @@ BOTH_RAISE = {
     "several recordings, a label of another length": (
         lambda e: e.fit([X, X2], [LINE, LINE]), ValueError, "Invalid.*samples"),
     "several recordings, no label": (lambda e: e.fit([X, X2]), RuntimeError, "No.*label"),
-    "`fit(adapt=True)` to or from several recordings": (
-        lambda e: e.fit(X).fit(*MANY, adapt=True), NotImplementedError, "multisession"),
+    "`fit(adapt=True)` from several recordings to one": (
+        lambda e: e.fit(*MANY).fit(X, LINE, adapt=True), NotImplementedError, "multisession"),
     "`transform` before `fit`": (lambda e: e.kind().transform(X), NotFittedError, "not fitted"),
     "`transform`, other neurons": (lambda e: e.fit(X).transform(X2), ValueError, "shape"),
     "`transform`, several recordings and no `session_id`": (
@@ -96,6 +96,9 @@ ONLY_CEBRA_RAISES = {
     "several `time_offsets`": (
         lambda e: e.fit(X, LINE, time_offsets=(1, 2)), NotImplementedError),
     "several discrete labels": (lambda e: e.fit(X, KLASS, KLASS[::-1]), ValueError),
+    "`fit(adapt=True)` that adds a recording to those of the model": (
+        lambda e: e.fit(*MANY).fit(
+            [*MANY[0], X[:60, :3]], [*MANY[1], LINE[:60]], adapt=True), NotImplementedError),
     "several recordings with several labels": (
         lambda e: e.fit(*MANY, [KLASS, KLASS[:50]]), NotImplementedError),
     "hybrid or whole-data training with classes": (

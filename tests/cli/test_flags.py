@@ -90,7 +90,7 @@ def test_every_setting_has_its_help():
 @pytest.mark.parametrize(
     ("arguments", "flag"),
     [
-        (["run", "--data", "a.npz", "--data", "b.npz"], "--data"),
+        (["run", "--sessions", "a.yaml", "--sessions", "b.yaml"], "--sessions"),
         (["run", "--dataset", "x", "--seed", "1", "--seed=1"], "--seed"),
         (["run", "--dataset", "x", "--umap", "--no-umap"], "--umap"),
         (["run", "--dataset", "x", "--quiet", "--quiet"], "--quiet"),

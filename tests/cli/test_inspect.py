@@ -1,6 +1,7 @@
 """`grevy inspect`: what is said of a file, and that the command at its end works."""
 
 import os
+import shlex
 import subprocess
 import unicodedata
 from pathlib import Path
@@ -308,3 +309,23 @@ def test_no_bytes_make_a_traceback(name, tmp_path):
         except GrevyError:
             refused += 1
     assert refused < 60
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_holes_in_time_are_no_reason_not_to_start(tmp_path, grevy_run, together):
+    spikes = RNG.poisson(2, (300, 4)).astype(float)
+    spikes[40:60] = np.nan
+    place = np.cumsum(RNG.normal(size=300))
+    place[[7, 250]] = np.nan
+    arrays = {f"unit_{k}": column for k, column in enumerate(spikes.T)}
+    arrays = {"spikes": spikes} if together else arrays
+    np.savez(tmp_path / "gaps.npz", **arrays, position=place)
+    code, out, _ = grevy_run("inspect", tmp_path / "gaps.npz")
+    assert code == 0
+    command = out[out.index("grevy run") :].replace("\\\n", " ")
+    _, *words = shlex.split(command)
+    assert words[-4:-2] == ["--gaps", "nan"]
+    few = ["--max-iterations", 2, "--batch-size", 32, "--folds", 0, "--nulls", 0, "--device", "cpu"]
+    code, _, err = grevy_run(*words[:-1], tmp_path / "run", *few)
+    assert code == 0, err
+    assert "22 of 300 steps hold NaN" in err

@@ -24,6 +24,7 @@ from cebra.datasets import hippocampus, monkey_reaching, synthetic_data
 from grevy.data import datasets
 from grevy.data.datasets import downloads, synthetic
 from grevy.data.datasets.downloads import Published, download
+from grevy.data.datasets.sources import needed_files
 from grevy.errors import GrevyError
 from logged import logged
 
@@ -474,8 +475,104 @@ def test_missing_files_are_named(home):
         datasets.load("rat-hippocampus-single-cicero", offline=True)
     with pytest.raises(GrevyError, match=r"active_all\.jl.*Put the file at"):
         datasets.load("area2-bump-target-active", offline=True)
-    with pytest.raises(GrevyError, match=r"needs the file .*testfeat\.pth"):
+    with pytest.raises(GrevyError, match=r"needs files .*testfeat\.pth"):
         datasets.load("allen-movie1-ca-10-111", offline=True)
+
+
+# What a name begins with, and files below the cache folder that it needs, as cebra's source says.
+FEATURES = "allen/features/allen_movies/vit_base/8/movie_one_image_stack.npz/testfeat.pth"
+CALCIUM, SUMMARY = "allen/visual_drift/data/calcium_excitatory", "allen/data_summary.csv"
+PSEUDOMOUSE = "neuropixel_pseudomouse_120_filtered.jl"
+RATS = "achilles|buddy|cicero|gatsby"
+NEEDED = {
+    r"(demo-|continuous-(label|gaussian-mixture(-(?!refractory)|$))).*": [],
+    r"continuous-gaussian-mixture-refractory_poisson": [
+        "synthetic/continuous_label_refractory_poisson.jl",
+    ],
+    rf"rat-hippocampus-(single-)?({RATS}).*": [r"rat_hippocampus/\2.jl"],
+    r"rat-hippocampus-(single|multisubjects.*|3fold.*)": ["rat_hippocampus/achilles.jl"],
+    r"area2-bump-(pos|posdir|target)-passive": ["monkey_reaching_preload_smth_40/passive_all.jl"],
+    r"area2-bump(-shuffled|-(pos|posdir|target)-active(-shuffled.*)?)?": [
+        "monkey_reaching_preload_smth_40/active_all.jl",
+    ],
+    r"area2-bump.*": ["monkey_reaching_preload_smth_40/all_all.jl"],
+    r"allen-movie1-ca-single-session-([a-z]+2?[a-z]*-)*0(-.*)?": [
+        FEATURES, f"{CALCIUM}/VISp/680156909.mat",
+    ],
+    r"allen-movie1-ca-(single|multi)-session-.*": [FEATURES, f"{CALCIUM}/VISp/"],
+    r"allen-movie1-ca-neuropixel-.*": [
+        FEATURES, f"{CALCIUM}/VISp/*.mat", SUMMARY,
+        f"allen/allen_movie1_neuropixel/VISp/{PSEUDOMOUSE}",
+    ],
+    r"allen-movie1-neuropixel-.*": [
+        FEATURES, f"allen/allen_movie1_neuropixel/VISp/{PSEUDOMOUSE}",
+    ],
+    r"allen-movie1-ca-.*": [FEATURES, f"{CALCIUM}/VISp/*.mat", SUMMARY],
+    r"allen-movie-one-ca-neuropixel-(VIS\w+)-.*": [
+        FEATURES, rf"{CALCIUM}/\1/*.mat", SUMMARY,
+        rf"allen/allen_movie1_neuropixel/\1/{PSEUDOMOUSE}",
+    ],
+    r"allen-movie-one-neuropixel-(VIS\w+)-.*": [
+        FEATURES, rf"allen/allen_movie1_neuropixel/\1/{PSEUDOMOUSE}",
+    ],
+    r"allen-movie-one-ca-(VIS\w+)-.*": [FEATURES, rf"{CALCIUM}/\1/*.mat", SUMMARY],
+}  # fmt: skip
+
+
+def test_every_name_says_which_file_from_where_and_whereto(home):
+    for name in cebra.datasets.get_options():
+        if re.search(r"-corrupt-\d*[1-9]\d\d?$", name) and not name.endswith("99"):
+            continue  # a thousand each of which differs by its seed alone
+        match, files = next(
+            (match, files) for pattern, files in NEEDED.items()
+            if (match := re.fullmatch(pattern, name))
+        )  # fmt: skip
+        if not files:
+            datasets.load(name, offline=True)
+            continue
+        with pytest.raises(GrevyError) as caught:
+            datasets.load(name, offline=True)
+        said = str(caught.value)
+        for each in files:
+            assert match.expand(each) in said, name
+        assert "https://" in said
+        assert str(home / ".cebra") in said
+        assert "CEBRA_DATADIR" in said
+        assert "\n" not in said
+
+
+def test_what_cebra_asks_for_is_in_the_table(home):
+    """Of each kind of Allen data set `cebra` itself opens a file that is said to be needed."""
+    asked = {}
+    for name in cebra.datasets.get_options("allen-*"):
+        asked.setdefault(re.sub(r"\d+", "#", name), name)
+    assert len(asked) > 50
+    for name in asked.values():
+        with pytest.raises((FileNotFoundError, OSError)) as caught:
+            cebra.datasets.init(name)
+        error = caught.value
+        missing = error.filename or error.__cause__.filename
+        assert any(Path(missing).match(f"*/{each}") for each in needed_files(name)), name
+
+
+def test_a_calcium_recording_that_was_laid_ready_needs_no_source(home):
+    folder = home / ".cebra" / "allen_preload"
+    folder.mkdir(parents=True)
+    (folder / "allen-movie1-ca-10-111.jl").touch()
+    with pytest.raises(GrevyError) as caught:
+        datasets.load("allen-movie1-ca-10-111-preload", offline=True)
+    assert "testfeat.pth" in str(caught.value)
+    assert "data_summary" not in str(caught.value)
+
+
+def test_the_command_says_it_in_one_message(home, grevy_run):
+    for name in ("allen-movie1-ca-single-session-2", "rat-hippocampus-single-buddy"):
+        code, out, err = grevy_run(
+            "run", "--dataset", name, "--offline", "--output-dir", home / "x"
+        )
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert "CEBRA_DATADIR" in err
 
 
 def test_the_patched_functions_are_put_back():

@@ -22,13 +22,26 @@ def owners(segments, steps):
     }
 
 
-def test_blocks_are_those_of_the_joined_recordings():
+def test_blocks_are_those_of_each_recording_whatever_the_others():
     segments = [trials(1, 400), trials(1, 300, 400)]
     split = hold_out(segments, "blocks", 0.2, 7, seed=0)
-    expected = blocked_split(np.concatenate(segments), 0.2, 7)
-    np.testing.assert_array_equal(split.train, expected.train)
-    np.testing.assert_array_equal(split.test, expected.test)
+    expected = [blocked_split(each, 0.2, 7) for each in segments]
+    for part in ("train", "test"):
+        whole = np.concatenate([getattr(each, part) for each in expected])
+        np.testing.assert_array_equal(getattr(split, part), whole)
     assert not split.by_segment
+
+
+@pytest.mark.parametrize("count", [2, 6, 9])
+def test_a_fifth_of_every_recording_is_held_out(count):
+    segments = [trials(1, 300, 300 * number) for number in range(count)]
+    split = hold_out(segments, "blocks", 0.2, 3, seed=0)
+    assert set(np.bincount(split.test // 300)) == {60}
+
+
+def test_it_is_said_which_recording_is_too_short():
+    with pytest.raises(GrevyError, match=r"recording 2 of 2: 9 time steps .* too few"):
+        hold_out([trials(1, 300), trials(1, 9, 300)], "blocks", 0.2, 7, seed=0)
 
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=4), st.integers(0, 2**33))

@@ -25,7 +25,7 @@ def labelled(length, *labels):
     ],
 )
 def test_recordings_must_share_their_labels(one, other, words):
-    with pytest.raises(GrevyError, match="recordings 0 and 1") as caught:
+    with pytest.raises(GrevyError, match="recording 1 and recording 2 have") as caught:
         align_labels([labelled(12, *one), labelled(12, *other)])
     for word in words:
         assert word in str(caught.value)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from grevy.data import bin_spikes, read_recording
+from grevy.data.clocks import Series, resampled, without_missing
 from grevy.data.files.nwb.choosing import chosen
 from grevy.data.files.nwb.contents import found_path
-from grevy.data.files.nwb.series import Series, resampled, without_missing
 from grevy.errors import GrevyError
 from nwb_files import (
     RATE,
@@ -500,3 +500,16 @@ class TestRealRecordings:
         assert recording.neural.tobytes() == data["spikes"].astype(np.float32).tobytes()
         np.testing.assert_array_equal(recording.labels[0].values, data["vel"])
         assert critical(path) == []
+
+
+def test_steps_of_a_series_with_nan_are_left_out_where_asked_for(tmp_path):
+    nwb = empty()
+    traces = np.random.default_rng(0).normal(size=(200, 3))
+    traces[50:60, 1] = np.nan
+    add_series(nwb, "calcium", traces, into="ophys", unit="n/a")
+    write(nwb, tmp_path / "gaps.nwb")
+    with pytest.raises(GrevyError, match="NaN"):
+        read_recording(tmp_path / "gaps.nwb", neural="ophys/calcium")
+    found = read_recording(tmp_path / "gaps.nwb", neural="ophys/calcium", gaps="nan")
+    assert found.segments.tolist() == [[0, 50], [60, 200]]
+    assert np.isfinite(found.neural).all()

@@ -54,3 +54,21 @@ def test_another_thread_changes_nothing(block):
     thread.start()
     thread.join()
     assert inside == before
+
+
+def test_a_second_sigterm_does_not_cut_off_what_is_being_kept():
+    """Slurm sends it to every process of a job, and each hands it on to those that it started."""
+    outer = signal.getsignal(signal.SIGTERM)
+    with interruptible() as interruption:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert interruption.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is outer
+
+
+def test_a_second_ctrl_c_interrupts_at_once():
+    with interruptible() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

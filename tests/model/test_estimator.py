@@ -1,5 +1,6 @@
 """`grevy.CEBRA` as its users meet it: fit, transform, save, load, mistakes, and real learning."""
 
+import copy
 import pickle
 
 import cebra
@@ -14,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import grevy
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, UnsupportedError
 from grevy.model.checkpoints import Checkpoints
 from grevy.model.estimator import CEBRA
 
@@ -409,7 +410,7 @@ INPUTS = {
     "no nearness": ((X, KLASS), {"conditional": "delta_normal", "delta": 1.0}, ["discrete"]),
     "short": ((X[:9], LINE[:9]), {"model_architecture": "offset10-model"}, ["9 time steps", "10"]),
     "several, no label": (([X, X2],), {}, ["several recordings"]),
-    "several, other kinds": (([X, X2], [LINE, KLASS[:100]]), {}, ["recordings 0 and 1"]),
+    "several, other kinds": (([X, X2], [LINE, KLASS[:100]]), {}, ["recording 1 and recording 2"]),
     "several, one label": (([X, X2], [LINE]), {}, ["2 recordings", "[1]"]),
 }  # fmt: skip
 
@@ -491,13 +492,56 @@ def test_partial_fit_refuses_what_it_cannot_honour(changes, several):
         model.set_params(**changes).partial_fit(*given)
 
 
-@pytest.mark.parametrize("several_first", [False, True])
-def test_adapt_knows_single_recordings_only(several_first):
-    one, two = (X, LINE), ([X, X2], [LINE, LINE[:100]])
-    first, second = (two, one) if several_first else (one, two)
+TWO = ([X, X2], [LINE, LINE[:100]])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (TWO, (X, LINE)),
+        (TWO, TWO),
+        (TWO, ([X, X, X2], [LINE, LINE, LINE[:100]])),
+        ((X, LINE), ([X2, X], [LINE[:100], LINE])),
+    ],
+    ids=["one alone", "none new", "others", "not the model's"],
+)
+def test_adapt_refuses_what_has_no_place_for_the_new(first, second):
     model = small().fit(*first)
-    with pytest.raises(GrevyError, match="adapt"):
+    before = weights_of(model)
+    with pytest.raises(UnsupportedError, match="multisession"):
         model.fit(*second, adapt=True)
+    assert before == weights_of(model)
+
+
+def weights_of(model):
+    return {name: value.tolist() for name, value in model.model_.state_dict().items()}
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("mode", ["constant", "auto"])
+def test_adapt_adds_a_recording_and_leaves_the_others_as_they_are(tmp_path, distance, mode):
+    """Bit for bit, weights and embeddings."""
+    rng = np.random.default_rng(0)
+    latent = np.cumsum(rng.normal(size=(600, 1)), axis=0) / 8
+    latent = np.concatenate([np.sin(latent), np.cos(latent)], axis=1)
+    neural = [latent @ rng.normal(size=(2, n)) + 0.1 * rng.normal(size=(600, n)) for n in (6, 9, 4)]
+    neural = [each.astype(np.float32) for each in neural]
+    model = small(
+        max_iterations=300, max_adapt_iterations=300, learning_rate=3e-3, output_dimension=3,
+        distance=distance, temperature_mode=mode, batch_size=128,
+    ).fit(neural[:2], [latent, latent])  # fmt: skip
+    before = [each.state_dict() for each in copy.deepcopy(model).model_]
+    embedded = [model.transform(neural[i], session_id=i) for i in range(2)]
+    model.fit(neural, [latent] * 3, adapt=True)
+    assert (model.num_sessions_, model.n_features_) == (3, [6, 9, 4])
+    for encoder, weights in zip(model.model_, before, strict=False):
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(value, weights[name])
+    model.save(tmp_path / "model.pt")
+    again = grevy.CEBRA.load(tmp_path / "model.pt")
+    for i in range(2):
+        np.testing.assert_array_equal(again.transform(neural[i], session_id=i), embedded[i])
+    assert all(parameter.requires_grad for parameter in model.model_.parameters())
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ def test_steps_outside_segments_are_left_out(tmp_path):
 
 def test_recordings_end_to_end_are_told_apart(tmp_path):
     run = read_run(write_run(tmp_path / "run", lengths=(100, 200)))
-    assert space_data(run)["recordings"] == [0, 100]
+    assert space_data(run)["recordings"] == [[0, "recording 1"], [100, "recording 2"]]
     assert "2 recordings" in Page(report_html(run)).words
 
 
@@ -1160,7 +1160,7 @@ class TestMethods:
         from grevy.cli.commands import app
 
         help_text = CliRunner().invoke(app, ["run", "--help"]).output
-        words = set(re.findall(r"--[a-z-]+", help_text))
+        words = set(re.findall(r"--[a-z0-9-]+", help_text))
         for name in RunConfig.model_fields:
             assert "--" + {"imports": "import"}.get(name, name).replace("_", "-") in words
 
@@ -1176,6 +1176,31 @@ class TestMethods:
             "Differences between embedding and baselines are paired", "5 encoders, each trained",
         ):  # fmt: skip
             assert words in text, words
+
+    def test_the_paragraph_says_how_data_were_prepared(self, run):
+        assert "Before that" not in typed(methods(run, []))
+        config = {
+            **run.config, "gaps": "nan", "lag": "-0.1s", "rates": True, "min_rate": 0.5,
+            "square_root": True, "smoothing": "2", "causal": True, "zscore": True,
+            "scale_labels": True,
+        }  # fmt: skip
+        made = replace(run, config=config, metrics={**run.metrics, "neurons_left_out": [[1, 4]]})
+        assert (
+            "Before that, time steps with missing values were left out, each step was paired with "
+            "the labels of 0.1 s earlier, counts were turned into spikes per second, 2 neurons "
+            "with fewer than 0.5 spikes per second were left out, square roots of the activity "
+            "were taken, the activity was smoothed within segments by a causal Gaussian with a "
+            "standard deviation of 2 time steps, each neuron was z-scored and continuous labels "
+            "were z-scored for the training; all numbers for this were estimated on training "
+            "steps alone."
+        ) in typed(methods(made, []))
+        assert "the longest time offset, beyond the reach of the smoothing." in typed(
+            methods(made, [])
+        )
+        alone = replace(run, config={**run.config, "lag": "1"})
+        assert "Before that, each step was paired with the labels of 1 time step later." in typed(
+            methods(alone, [])
+        )
 
     @pytest.mark.parametrize("conditional", ["time", "time_delta", "delta_normal", "delta", None])
     def test_positives_in_words(self, run, conditional):
@@ -1261,7 +1286,7 @@ class TestFiles:
     def test_figures_of_whatever_there_is(self, run, name, folder):
         lacking = replace(VARIANTS[name](run), folder=folder)
         names = write_figures(lacking)
-        assert len(names) == 10
+        assert len(names) == 14
 
     def test_hostile_names_in_figures(self, tmp_path):
         folder = write_run(tmp_path / "run", made_labels(300, (HOSTILE, "$\\frac{1}$", "</svg>")))

@@ -174,14 +174,19 @@ def test_an_embedding_made_by_anything_else(made, nulls):
 
 
 @pytest.mark.parametrize(
-    ("window", "before", "after"), [(1, 0, 1), (2, 1, 1), (5, 2, 3), (10, 5, 5)]
-)
-def test_baselines_see_the_window_that_is_named(made, window, before, after):
-    """As wide before a step as after it, as the models of that width see it."""
+    ("window", "causal", "before", "after"),
+    [
+        (1, False, 0, 1), (2, False, 1, 1), (5, False, 2, 3), (10, False, 5, 5),
+        (1, True, 0, 1), (10, True, 9, 1),
+    ],
+)  # fmt: skip
+def test_baselines_see_the_window_that_is_named(made, window, causal, before, after):
+    """As wide before a step as after it, or up to it, as the models of that width see it."""
     folder, _ = made
     asked = request(
         folder / "embedding.npy", data=str(folder / "data.npz"), neural="neural",
         labels=("place",), nulls=0, gap=window, window=window,
+        causal=causal,
     )  # fmt: skip
     metrics = evaluate_target(asked)
     with np.load(folder / "data.npz") as arrays:
@@ -383,7 +388,8 @@ FILE = {"data": "data.npz", "labels": ("place",)}
         ),
         ("run", {"data": "data.npz"}, "knows its data"),
         ("run", {"period": 360.0}, "`period`"),
-        ("run", {"window": 10}, "`gap` and `window` out"),
+        ("run", {"window": 10}, "`gap`, `window` and `causal` out"),
+        ("run", {"causal": True}, "`gap`, `window` and `causal` out"),
         ("embedding.npy", {**FILE, "window": 0}, "from 0 steps before to 0 after"),
         ("embedding.npy", {**FILE, "window": -3}, "from -2 steps before to -1 after"),
         ("embedding.npy", {**FILE, "window": 601}, "in a recording of 600.*receptive field"),
@@ -428,7 +434,7 @@ def test_the_commands(made):
     assert json.loads(scored.stdout)["scores"] == done.metrics["scores"]
     embedding = ["evaluate", folder / "embedding.npy", "--data", folder / "data.npz"]
     embedding += ["--neural", "neural", "--label", "place", "--nulls", 0, "--window"]
-    scored = grevy(*embedding, 5, "--json")
+    scored = grevy(*embedding, 5, "--causal", "--json")
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["window_steps"] == 5
     for window, words in ((0, "--window"), (700, "in a recording of 600")):

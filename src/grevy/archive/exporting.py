@@ -3,16 +3,19 @@
 import io
 import json
 import logging
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from grevy.archive.manifest import without_home
+from grevy.archive.manifest import recording_names, without_home
 from grevy.archive.reading import TEXT_BYTES, ArchivedRun
 from grevy.archive.writing import write_bytes
-from grevy.data import Array, read_session
+from grevy.data import Array, end_to_end, read_session
 from grevy.errors import GrevyError
 from grevy.version import __version__
 
@@ -24,55 +27,87 @@ MODULE, SERIES = "grevy", "embedding"
 SUBJECT = ("subject_id", "species", "sex", "age")
 
 
-def export_nwb(run: ArchivedRun, path: Path) -> None:
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One recording of a run: its name (empty of a lone one), its steps, what is known of it."""
+
+    name: str
+    steps: slice
+    times: Array | None
+    source: str
+    file: str
+
+    def place(self, path: Path) -> Path:
+        """Return where its own file goes: beside the others, with its name."""
+        if not self.name:
+            return path
+        name = re.sub(r"[^\w.-]+", "-", self.name)
+        return path.with_stem(f"{path.stem}-{name}")
+
+
+def export_nwb(run: ArchivedRun, path: Path) -> list[Path]:
     """Write the embedding of a run into a new NWB file, and a description of it beside.
 
     It is the series ``processing/grevy/embedding``, with a time for each step: NaN at steps outside
     every segment. Of the session it says what the source says, if that is an NWB file and still
-    there.
+    there. Of several recordings each gets a file, with its name at the end: an NWB file is of one
+    session.
 
     Parameters
     ----------
     run : ArchivedRun
-        Of one recording that has times, or a sampling rate: then they begin at 0.
+        Whose recordings have times, or a sampling rate: then they begin at 0.
     path : Path
         Of a file that does not exist yet.
+
+    Returns
+    -------
+    list of Path
+        What was written.
 
     Raises
     ------
     GrevyError
-        If pynwb is not installed, the run has no times or several recordings, or the file cannot be
-        made.
+        If pynwb is not installed, a recording has no times, or a file cannot be made.
     """
     _check(path, ".nwb", "nwb")
-    if len(run.manifest["data"]) != 1:
-        raise GrevyError(
-            f"{run.folder.root} has {len(run.manifest['data'])} recordings, and an NWB file is of "
-            f"one session. Export it with `csv=FILE`."
-        )
-    times = _times(run)
-    if times is None:
-        raise GrevyError(
-            f"{run.folder.root} has neither times nor a sampling rate, and a series of an NWB file "
-            f"needs them. Make the run again with `sampling_rate=HZ`, or export with `csv=FILE`."
-        )
-    content = io.BytesIO()
-    _write_nwb(content, run, times)
-    write_bytes(path, content.getvalue())
+    parts = _parts(run)
+    places = [part.place(path) for part in parts]
+    if len(set(places)) < len(places):  # names that differ in signs that no file name has
+        places = [path.with_stem(f"{path.stem}-{i}") for i in range(1, len(parts) + 1)]
+    for place, part in zip(places, parts, strict=True):
+        _check(place, ".nwb", "nwb")
+        if part.times is None:
+            raise GrevyError(
+                f"{part.name or run.folder.root} has neither times nor a sampling rate, and a "
+                f"series of an NWB file needs them. Make the run again with `sampling_rate=HZ`, or "
+                f"export with `csv=FILE`."
+            )
+    for place, part in zip(places, parts, strict=True):
+        content = io.BytesIO()
+        _write_nwb(content, run, part)
+        write_bytes(place, content.getvalue())
     _describe(path.parent, run)
+    return places
 
 
-def export_csv(run: ArchivedRun, path: Path) -> None:
+def export_csv(run: ArchivedRun, path: Path) -> list[Path]:
     """Write the embedding of a run as a table, and a description of it beside.
 
     Columns are step, time (in seconds, if it is known), segment (empty outside of every one) and
-    embedding_1 to embedding_D. Numbers read back to the same bits.
+    embedding_1 to embedding_D. Of several recordings the first column is recording, its name, and
+    steps, times and segments count from its own beginning. Numbers read back to the same bits.
 
     Parameters
     ----------
     run : ArchivedRun
     path : Path
         Of a file that does not exist yet.
+
+    Returns
+    -------
+    list of Path
+        What was written.
 
     Raises
     ------
@@ -85,14 +120,42 @@ def export_csv(run: ArchivedRun, path: Path) -> None:
     segment = np.full(len(run.embedding), np.nan)
     for number, (start, stop) in enumerate(run.segments):
         segment[start:stop] = number
-    times = _times(run) if len(run.manifest["data"]) == 1 else None
-    columns: dict[str, Any] = {"step": np.arange(len(run.embedding))}
-    columns |= {} if times is None else {"time": times}
-    columns["segment"] = pd.array(segment, dtype="Int64")
-    for number, values in enumerate(run.embedding.T, start=1):
-        columns[f"embedding_{number}"] = values.astype(np.float64)
-    write_bytes(path, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n").encode())
+    parts = _parts(run)
+    has_times = all(part.times is not None for part in parts)
+    tables = []
+    for part in parts:
+        embedding, own = run.embedding[part.steps], segment[part.steps]
+        columns: dict[str, Any] = {"recording": part.name} if part.name else {}
+        columns |= {"step": np.arange(len(embedding))}
+        columns |= {"time": part.times} if has_times else {}
+        columns["segment"] = pd.array(own - np.nanmin(own), dtype="Int64")
+        for number, values in enumerate(embedding.T, start=1):
+            columns[f"embedding_{number}"] = values.astype(np.float64)
+        tables.append(pd.DataFrame(columns))
+    table = pd.concat(tables, ignore_index=True)
+    write_bytes(path, table.to_csv(index=False, lineterminator="\n").encode())
     _describe(path.parent, run)
+    return [path]
+
+
+def _parts(run: ArchivedRun) -> list[_Part]:
+    """Take a run apart into its recordings."""
+    data = run.manifest["data"]
+    if len(data) < 2:
+        source = str(data[0]["source"]) if data else "arrays"
+        file = str(run.config.get("data") or "")
+        return [_Part("", slice(0, len(run.embedding)), _times(run), source, file)]
+    names, edges = recording_names(run.manifest), end_to_end(each["time_steps"] for each in data)
+    files = [str(each.get("data")) for each in run.config.get("sessions") or ()]
+    files += [""] * (len(data) - len(files))  # of a data set
+    found = []
+    for number, (start, stop) in enumerate(pairwise(edges.tolist())):
+        times = None if run.times is None else run.times[start:stop]
+        if times is None and run.sampling_rate is not None:
+            times = np.arange(stop - start) / run.sampling_rate
+        source = str(data[number]["source"])
+        found.append(_Part(names[number], slice(start, stop), times, source, files[number]))
+    return found
 
 
 def _check(path: Path, suffix: str, name: str) -> None:
@@ -111,7 +174,7 @@ def _times(run: ArchivedRun) -> Array | None:
     return np.arange(len(run.embedding)) / run.sampling_rate
 
 
-def _write_nwb(content: io.BytesIO, run: ArchivedRun, times: Array) -> None:
+def _write_nwb(content: io.BytesIO, run: ArchivedRun, part: _Part) -> None:
     try:
         import pynwb
     except ImportError as error:
@@ -120,10 +183,11 @@ def _write_nwb(content: io.BytesIO, run: ArchivedRun, times: Array) -> None:
         ) from error
     import h5py
 
-    session = _session(run)
+    session = _session(part)
+    called = session.get("identifier", part.name or "recording")
     nwb = pynwb.NWBFile(
         session_description=session.get("session_description", "A recording known to Grevy."),
-        identifier=f"{session.get('identifier', 'recording')}-grevy-{run.manifest['run_id']}",
+        identifier=f"{called}-grevy-{run.manifest['run_id']}",
         session_start_time=_started(run, session),
         source_script=f"grevy {__version__}",
         source_script_file_name="grevy",
@@ -134,10 +198,10 @@ def _write_nwb(content: io.BytesIO, run: ArchivedRun, times: Array) -> None:
     module = nwb.create_processing_module(
         name=MODULE, description=f"Embedding of neural data, by grevy {__version__}."
     )
-    source = without_home(str(run.manifest["data"][0]["source"]))
+    source = without_home(part.source)
     module.add(
         pynwb.TimeSeries(
-            name=SERIES, data=run.embedding, timestamps=times, unit="n/a",
+            name=SERIES, data=run.embedding[part.steps], timestamps=part.times, unit="n/a",
             description=f"Embedding (time, dimension) of {source} by "
             f"{run.config.get('model_architecture')}; NaN at steps outside every segment.",
             comments=f"Run {run.manifest['run_id']}.",
@@ -147,9 +211,9 @@ def _write_nwb(content: io.BytesIO, run: ArchivedRun, times: Array) -> None:
         stream.write(nwb)
 
 
-def _session(run: ArchivedRun) -> dict[str, str]:
-    """Return what the source of a run says of its session; nothing if it is not to be had."""
-    source = Path(str(run.config.get("data") or ""))
+def _session(part: _Part) -> dict[str, str]:
+    """Return what the source of a recording says of its session; nothing if it is not there."""
+    source = Path(part.file)
     if source.suffix.lower() != ".nwb":
         return {}
     try:

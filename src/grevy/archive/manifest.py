@@ -55,6 +55,7 @@ def seal(
         "files": files,
         "data": [
             {
+                **({"name": recording.name} if recording.name else {}),
                 "source": without_home(recording.source),
                 "time_steps": len(recording),
                 "neurons": recording.n_neurons,
@@ -157,6 +158,12 @@ def _check_format(path: Path, manifest: Any) -> None:
             f"{path} is of format {found}: a newer Grevy made this run, and this one knows formats "
             f"up to {FORMAT}. Update it: pip install --upgrade grevy."
         )
+
+
+def recording_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the recordings of a run are called: "recording 1" and so on without a name."""
+    data = manifest.get("data", [])
+    return tuple(each.get("name") or f"recording {i}" for i, each in enumerate(data, start=1))
 
 
 def verify(folder: RunFolder) -> list[str]:

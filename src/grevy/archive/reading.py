@@ -211,6 +211,17 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         return checked(Metrics, json.loads(path.read_text(encoding="utf-8")))
 
 
+def read_metrics(folder: RunFolder) -> dict[str, Any]:
+    """Read the metrics of a run alone.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing or damaged.
+    """
+    return _read_metrics(folder / METRICS)
+
+
 def _check_names(path: Path, metrics: Mapping[str, Any], labels: tuple[Label, ...]) -> None:
     """Check that each label was scored as what it is."""
     kinds = {label.name: label.kind for label in labels}

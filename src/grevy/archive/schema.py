@@ -32,6 +32,7 @@ class _Data(_Open):
     time_steps: int = Field(ge=1)
     neurons: int = Field(ge=1)
     sha256: str
+    name: str = ""
 
 
 class Manifest(_Open):
@@ -146,6 +147,41 @@ class _Consistency(_Open):
         return value
 
 
+class _AcrossLabel(_Open):
+    kind: Literal["continuous", "circular", "discrete"]
+    all: _Scores
+    own: _Scores
+    others: _Scores
+    chance: _Scores
+    null: _Null | None = None
+    no_p: str = ""
+
+
+class _Recording(_Open):
+    name: str
+    time_steps: int = Field(ge=1)
+    train_steps: int = Field(ge=0)
+    test_steps: int = Field(ge=0)
+    scores: dict[str, _AcrossLabel] = {}
+
+
+class _Agreement(_Open):
+    """Of embeddings by a label; or why there is none."""
+
+    names: list[str] = []
+    r2: list[list[float]] = []
+    mean: float = 0.0
+    chance: float = 0.0
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        count = len(self.names)
+        if len(self.r2) != count or any(len(row) != count for row in self.r2):
+            raise ValueError("an agreement that is not of each with each")
+        return self
+
+
 class _HeldOut(_Open):
     split: Literal["blocks", "segments"] = "blocks"
     train_steps: int = Field(ge=0)
@@ -171,11 +207,15 @@ class Metrics(_Open):
     test_r2: float = 0.0
     prediction_r2: float = 0.0
     note: str = ""
+    neurons_left_out: list[list[int]] = []  # for each recording, neurons by their numbers
     window_steps: int = Field(1, ge=1)
     scores: dict[str, _Label] = {}
     leaky: dict[str, bool] = {}
     folds: dict[str, _Folds] = {}
     consistency: _Consistency | None = None
+    recordings: list[_Recording] = []
+    left_out: dict[str, _Scores] = {}
+    agreement: dict[str, _Agreement] = {}
     holdout: _HeldOut | None = None
     validation: _Validation | None = None
 
@@ -208,6 +248,9 @@ def checked_settings(found: dict[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         if not isinstance(name, str):
             raise ValueError(f"a setting of the name {name!r}")
+        if name == "sessions":
+            _check_sessions(value)
+            continue
         each = value if isinstance(value, list) else [value]
         if any(isinstance(part, list | dict | set | tuple) for part in each):
             raise ValueError(f"{name}: not a plain value")
@@ -227,6 +270,18 @@ def _checker(name: str) -> TypeAdapter[Any]:
     field = RunConfig.model_fields[name]
     whole: Any = Annotated[field.annotation, field]
     return TypeAdapter(whole)
+
+
+def _check_sessions(found: Any) -> None:
+    """Check what each of several recordings says of itself, as settings are."""
+    if not isinstance(found, list):
+        raise ValueError("sessions: no list")
+    for each in found:
+        if not isinstance(each, dict) or not isinstance(each.get("data"), str):
+            raise ValueError("sessions: a recording without its file")
+        if not isinstance(each.get("name", ""), str) or "sessions" in each:
+            raise ValueError("sessions: a recording without its name")
+        checked_settings({name: value for name, value in each.items() if name != "name"})
 
 
 def _first(error: ValidationError) -> str:

@@ -1,6 +1,5 @@
 """The commands: parsing only. Everything heavy is imported by the command that needs it."""
 
-import gc
 import json
 import platform
 import sys
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grevy.cli import sweeping
 from grevy.cli.comparing import best, compare
 from grevy.cli.flags import Command, flags_of, takes_settings
 from grevy.cli.speech import ending_plainly, in_flags, speaking
@@ -34,20 +34,6 @@ def _evaluation(help: str, **extra: Any) -> Any:
 
 def _output(help: str) -> Any:
     return typer.Option(help=help, rich_help_panel=OUTPUT, show_default=False)
-
-
-def _load_what_trains() -> None:
-    """Import `grevy.model`, and keep what comes with it out of every search for garbage.
-
-    Its libraries make hundreds of thousands of objects that stay until the end. Looking through
-    them again and again takes a tenth of the imports, and long as the process ends.
-    """
-    gc.disable()
-    try:
-        import grevy.model  # noqa: F401
-    finally:
-        gc.enable()
-        gc.freeze()
 
 
 def _print_version(asked: bool) -> None:
@@ -94,14 +80,14 @@ def run(
     ] = False,
     **settings: Any,
 ) -> None:
-    """Load, train, evaluate, draw and archive: one recording to one run folder."""
+    """Load, train, evaluate, draw and archive: a recording, or several, to one run folder."""
     given = {name: value for name, value in settings.items() if value is not None}
     checked = _config(config, given)  # what is wrong with it is said before anything heavy loads
 
-    from grevy.runs import keep_to_granted_threads, run_experiment
+    from grevy.runs import keep_to_granted_threads, load_what_trains, run_experiment
 
     keep_to_granted_threads()
-    _load_what_trains()
+    load_what_trains()
     done = run_experiment(
         checked,
         overwrite=overwrite,
@@ -112,14 +98,60 @@ def run(
     _tell(done, context, quiet, json_)
 
 
+@takes_settings(
+    app, "data", "trust", "imports", "max_iterations", "batch_size", "learning_rate", "device",
+    "holdout", "split", "nulls", "umap",
+    of_a_file=True,
+)  # fmt: skip
+def adapt(
+    context: typer.Context,
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder of a finished run, or a .pt file of a model of one recording."),
+    ],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the new run.")],
+    overwrite: Annotated[bool, _output("Replace a run in the folder.")] = False,
+    quiet: Annotated[bool, _output("Print only errors.")] = False,
+    json_: Json = False,
+    **settings: Any,
+) -> None:
+    """Add a recording to a trained model, and evaluate, report and archive it as a run.
+
+    To a run of several recordings an encoder for the new one is added, trained to meet the others,
+    which stay as they are, bit for bit. A model of one recording gets a new first layer for other
+    neurons; the layers above stay as they are.
+    """
+    from grevy.runs import (
+        adding_config,
+        keep_to_granted_threads,
+        load_what_trains,
+        run_experiment,
+    )
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("batch_size") == 0:
+        given["batch_size"] = None
+    checked = adding_config(target, {**given, "output_dir": str(output_dir)})
+    keep_to_granted_threads()
+    load_what_trains()
+    _tell(run_experiment(checked, overwrite=overwrite, verbose=not quiet), context, quiet, json_)
+
+
 def _config(file: Path | None, given: dict[str, Any]) -> Any:
     """Check settings from a file and from flags, which win."""
-    from grevy.config import make_config, read_config, settings_of_a_file
+    from grevy.config import make_config, read_config, read_sessions, settings_of_a_file
 
     trust, imports = given.get("trust", False), given.get("imports", ())
     settings = read_config(file, trust=trust, imports=imports) if file else {}
-    # Another source than the file's takes its place, keys and all.
-    replaced = {"dataset": ("data", *settings_of_a_file()), "data": ("dataset",)}
+    if "sessions" in given:
+        of_files = read_sessions(Path(given["sessions"]))
+        given = {**of_files, **given, "sessions": of_files["sessions"]}
+    # Another source than the file's takes its place; keys belong to files, not to a data set.
+    replaced = {
+        "dataset": ("data", "sessions", *settings_of_a_file()),
+        "data": ("dataset", "sessions"),
+        "sessions": ("dataset", "data"),
+    }
     for source, others in replaced.items():
         for name in others if source in given else ():
             settings.pop(name, None)
@@ -267,7 +299,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")
 
 @takes_settings(
     app, "neural", "label", "period", "segments", "label_data", "transpose", "max_bytes", "trust",
-    "imports", "bin", "units",
+    "imports", "bin", "units", "gaps",
     data="Data file or data set that an .npy file belongs to.",
     holdout="Fraction of time held out. Default: the run's, or 0.2.",
     split="What is held out. Default: the run's, or blocks.",
@@ -287,6 +319,10 @@ def evaluate(
         int,
         _evaluation("Steps that the encoder of an .npy file saw; baselines see the same.", min=1),
     ] = 1,
+    causal: Annotated[
+        bool,
+        _evaluation("That window ends at the present step, as of an encoder made with --causal."),
+    ] = False,
     seed: Annotated[int, _evaluation("Decides nulls and intervals. Default 0.", min=0)] = 0,
     json_: Json = False,
     **settings: Any,
@@ -296,10 +332,15 @@ def evaluate(
     from grevy.runs import EvaluationRequest, evaluate_target, keep_to_granted_threads
 
     keep_to_granted_threads()
+    data = settings.pop("data") or [None]
+    if len(data) > 1:
+        raise GrevyError(f"{len(data)} data files: the embedding of one recording can be scored.")
     request = EvaluationRequest(
         target,
+        data=data[0],
         gap=gap,
         window=window,
+        causal=causal,
         seed=seed,
         labels=tuple(settings.pop("label") or ()),
         imports=tuple(settings.pop("imports") or ()),
@@ -324,6 +365,7 @@ def evaluate(
     "imports",
     "bin",
     "units",
+    "gaps",
     trust="Allow pickled code in the files to run.",
 )
 def embed(
@@ -337,10 +379,10 @@ def embed(
     **settings: Any,
 ) -> None:
     """Embed a recording with a trained model."""
-    from grevy.runs import embed_file, keep_to_granted_threads
+    from grevy.runs import embed_file, keep_to_granted_threads, load_what_trains
 
     keep_to_granted_threads()
-    _load_what_trains()
+    load_what_trains()
     settings["imports"] = settings["imports"] or ()
     for name in ("trust", "transpose"):
         settings[name] = bool(settings[name])
@@ -373,8 +415,8 @@ def export(
         raise GrevyError("nothing to write. Say what: `nwb=FILE`, `csv=FILE` or `onnx=FILE`.")
     for path, write in ((nwb, export_nwb), (csv, export_csv)):
         if path is not None:
-            write(read_run(RunFolder(target)), path)
-            print(shown(str(path)))
+            for written in write(read_run(RunFolder(target)), path):
+                print(shown(str(written)))
     if onnx is not None:
         trust, imports = bool(settings["trust"]), settings["imports"] or ()
         export_onnx(target, onnx, session=session, trust=trust, imports=imports)
@@ -383,6 +425,8 @@ def export(
 
 app.command(cls=Command)(compare)
 app.command(cls=Command)(best)
+takes_settings(app, "imports", "trust")(sweeping.sweep)
+app.command(cls=Command)(sweeping.status)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def flags_of(ctx: Any) -> dict[str, str]:
 
 
 def takes_settings(
-    app: typer.Typer, *names: str, **helps: str
+    app: typer.Typer, *names: str, of_a_file: bool = False, **helps: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command that takes settings of `RunConfig` as flags, in its ``**settings``.
 
@@ -59,6 +59,8 @@ def takes_settings(
     app : Typer
     names : str
         Of the settings; all of them if neither these nor `helps` are given.
+    of_a_file : bool
+        Whether the settings that belong to a data file are among them.
     helps : str
         By the name of a setting, help where the command has its own words for it.
     """
@@ -70,7 +72,8 @@ def takes_settings(
             def get_params(self, ctx: Any) -> list[Any]:
                 if not self.made:
                     self.made = True
-                    whole = _command(body, {**dict.fromkeys(names), **helps})
+                    taken = (*names, *(_of_a_file() if of_a_file else ()))
+                    whole = _command(body, {**dict.fromkeys(taken), **helps})
                     self.params, self.callback = whole.params, whole.callback
                 return super().get_params(ctx)
 
@@ -78,6 +81,12 @@ def takes_settings(
         return body
 
     return register
+
+
+def _of_a_file() -> tuple[str, ...]:
+    from grevy.config import settings_of_a_file
+
+    return settings_of_a_file()
 
 
 def _command(body: Callable[..., None], helps: Mapping[str, str | None]) -> Any:

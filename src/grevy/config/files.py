@@ -12,8 +12,10 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+from grevy.config.listing import list_settings, settings_of_a_file
+from grevy.config.sessions import EXAMPLE
 from grevy.data import require_file
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, unknown
 
 # A larger file of settings is none, and would be read for minutes.
 CONFIG_BYTES = 2**20
@@ -81,6 +83,45 @@ def _loader() -> Any:
             Resolver.__init__(self)
 
     return Loader
+
+
+def read_sessions(path: Path) -> dict[str, Any]:
+    """Read a file of several recordings: settings that belong to a data file, and ``sessions``.
+
+    Paths in it are relative to where it lies, and are returned relative to where we are.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing, unreadable, too large, not YAML, or holds anything else.
+    """
+    found = _read_mapping(path)
+    known = ("sessions", *settings_of_a_file())
+    for name in found:
+        if name not in known:
+            raise unknown(f"setting in {path}, a file of recordings:", str(name), known)
+    if not isinstance(found.get("sessions"), list):
+        raise GrevyError(f"{path} lists no recordings; expected 'sessions:', each {EXAMPLE}.")
+    each = [_placed(one, path.parent) for one in found["sessions"]]
+    return {**_placed(found, path.parent), "sessions": each}
+
+
+def _placed(settings: Any, folder: Path) -> Any:
+    """Put paths, which are relative to a folder, to where they lead from here."""
+    if not isinstance(settings, dict):
+        return settings  # said where recordings are checked
+    files = {each.name for each in list_settings() if each.metavar == "FILE"}
+    return {
+        name: str(folder / Path(value).expanduser())
+        if isinstance(value, str) and (name in files or _is_table(name, folder / value))
+        else value
+        for name, value in settings.items()
+    }
+
+
+def _is_table(name: str, path: Path) -> bool:
+    """Tell whether segments are those of a file, not of a key."""
+    return name == "segments" and path.is_file()
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

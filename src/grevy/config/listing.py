@@ -58,7 +58,7 @@ def incidental_settings() -> tuple[str, ...]:
 
 def _described(name: str, field: FieldInfo) -> Setting:
     about = notes_of(field)
-    kind, several = _kind(field.annotation)
+    kind, several = about["flag"] or _kind(field.annotation)
     options = get_args(field.annotation)
     choices = " or ".join(f"{each}{' (default)' * (each == field.default)}" for each in options)
     help = (field.description or "").format(default=_plain(field.default), choices=choices)

@@ -1,13 +1,15 @@
 """Settings checked: the configuration they make, or all that is wrong with them."""
 
-import reprlib
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from grevy.config.settings import RunConfig
+from grevy.config.wording import explained
 from grevy.errors import Problems, unknown
+
+# Each names the recordings of a run.
+SOURCES = ("dataset", "data", "sessions")
 
 
 def make_config(settings: dict[str, Any]) -> RunConfig:
@@ -32,34 +34,25 @@ def make_config(settings: dict[str, Any]) -> RunConfig:
     except ValidationError as error:
         problems = Problems("settings")
         for each in error.errors():
-            problems.add(_explained(each))
+            problems.add(explained(each))
         problems.raise_if_any()
         raise
 
 
-def _explained(error: Any) -> str:
-    """Say one of pydantic's errors in our words."""
-    message = _expectation(error["type"], error.get("ctx", {}))
-    message = message or str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return f"{message}."
-    return f"`{error['loc'][0]}` is {reprlib.repr(error['input'])}: {message}."
+def setting_problem(name: str, value: Any) -> str | None:
+    """Say what is wrong with the value of one setting, whatever the others are; None if nothing is.
 
-
-def _expectation(problem: str, context: Mapping[str, Any]) -> str:
-    """Say what was expected where pydantic found a problem; empty if its own words must do."""
-    if problem == "literal_error":
-        return "expected " + str(context["expected"]).replace("'", "")
-    bounds = {
-        "greater_than": ("gt", "above"), "greater_than_equal": ("ge", "of at least"),
-        "less_than": ("lt", "below"),
-    }  # fmt: skip
-    if problem in bounds:
-        key, words = bounds[problem]
-        return f"expected a number {words} {context[key]:g}"
-    kinds = {
-        "int": "a whole number", "float": "a number", "finite": "a finite number",
-        "bool": "true or false", "string": "text", "tuple": "a list",
-    }  # fmt: skip
-    kind = kinds.get(problem.split("_", maxsplit=1)[0])
-    return f"expected {kind}" if kind else ""
+    Parameters
+    ----------
+    name : str
+        Of a setting that there is.
+    value : object
+    """
+    try:
+        RunConfig(**{name: value})
+    except ValidationError as error:
+        for each in error.errors():
+            # What names the recordings is all that a run must have: it is checked as a whole.
+            if each["loc"][:1] == (name,) or (value and name in SOURCES):
+                return explained(each)
+    return None

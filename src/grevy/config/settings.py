@@ -3,10 +3,20 @@
 from functools import partial
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
-from grevy.data import SplitKind
+from grevy.config.sessions import checked_sessions
+from grevy.config.wording import explained
+from grevy.data import SplitKind, duration_of, what_is_expected
 from grevy.evaluation import FEWEST_NULLS, USUAL_NULLS
 
 
@@ -17,6 +27,7 @@ def _setting(
     metavar: str | None = None,
     incidental: bool = False,
     of_file: bool = False,
+    flag: tuple[type, bool] | None = None,
     **bounds: Any,
 ) -> Any:
     """Make a field that knows its help; ``{default}`` and ``{choices}`` in it are filled in.
@@ -27,19 +38,23 @@ def _setting(
         It says where, not what: it does not enter the run's identity. What a data file holds
         does, wherever it lies.
     of_file : bool
-        It belongs to a data file, not to a data set.
+        It belongs to a data file, not to a data set; each of several recordings may have its own.
+    flag : (type, bool), optional
+        What a flag takes, and whether it may be repeated, where that is not as the field has it.
     """
     about: dict[str, Any] = {
         "panel": panel,
         "metavar": metavar,
         "incidental": incidental,
         "of_file": of_file,
+        "flag": flag,
     }
     return Field(default, description=help, json_schema_extra=about, **bounds)
 
 
 _data = partial(_setting, "Data")
 _key = partial(_data, None, of_file=True)
+_preparing = partial(_setting, "Preparing")
 _model = partial(_setting, "Model and training")
 _sampling = partial(_setting, "Sampling")
 _evaluation = partial(_setting, "Evaluation")
@@ -54,8 +69,16 @@ class RunConfig(BaseModel):
 
     dataset: str | None = _data(None, "Name of a data set; see `grevy datasets`.")
     data: str | None = _data(
-        None, "File: .nwb .npy .npz .mat .h5 .csv .parquet .jl", "FILE", incidental=True
+        None,
+        "File: .nwb .npy .npz .mat .h5 .csv .parquet .jl; repeatable, for several recordings.",
+        "FILE",
+        incidental=True,
+        flag=(str, True),
     )
+    sessions: tuple[dict[str, Any], ...] = _data(
+        (), "YAML file of several recordings; its paths start where it lies.", "FILE",
+        flag=(str, False),
+    )  # fmt: skip
     neural: str | None = _key(
         "Key of the neural data (T, N); of an NWB file `units`, or the path of a series.", "KEY"
     )
@@ -73,9 +96,13 @@ class RunConfig(BaseModel):
     )
     period: float | None = _key("One turn of circular labels; default 2 pi.", **_positive)
     segments: str | None = _key(
-        "Key of trial numbers or of [start, stop) runs; of an NWB file a table: trials.", "KEY"
+        "Trial numbers or [start, stop) runs; a table (of an NWB file: trials); or a .csv of them.",
+        "KEY",
     )
     sampling_rate: float | None = _key("In Hz.", **_positive)
+    gaps: Literal["nan"] | None = _key(
+        "nan: leave steps with NaN out, and end segments there, instead of an error.", "nan"
+    )
     label_data: str | None = _key(
         "File of labels and segments, if they are in another.", "FILE", incidental=True
     )
@@ -95,6 +122,26 @@ class RunConfig(BaseModel):
         (),
         "Import this first, so that what it registers with cebra is known by name.",
         "MODULE_OR_FILE",
+    )
+    lag: str | None = _preparing(
+        None, "Labels of so much later (-: earlier) beside the neural data: 2 steps, 0.1s.", "TIME"
+    )
+    rates: bool = _preparing(False, "Turn counts into spikes per second.")
+    min_rate: float | None = _preparing(
+        None, "Leave out neurons with fewer spikes per second on training steps.", **_positive
+    )
+    square_root: bool = _preparing(False, "Take square roots of counts or rates.")
+    smoothing: str | None = _preparing(
+        None, "Smooth in time: standard deviation of a Gaussian, 2 steps or 0.05s.", "TIME"
+    )
+    smoothing_kernel: Literal["centred", "causal"] | None = _preparing(
+        None, "centred (default), or causal (default with `causal`): no step of the future."
+    )
+    zscore: bool = _preparing(
+        False, "Mean 0 and standard deviation 1 of each neuron on training steps."
+    )
+    scale_labels: bool = _preparing(
+        False, "So too for each column of continuous labels, in training."
     )
     model_architecture: str = _model(
         "offset10-model", "Name of a model; see `grevy models`. Default {default}."
@@ -120,6 +167,13 @@ class RunConfig(BaseModel):
     )
     device: str = _model("auto", "{default} (default), cpu, cuda, cuda:N or mps.", incidental=True)
     seed: int | None = _model(None, "Drawn and recorded if left out.", ge=0)
+    base_model: str | None = _model(
+        None,
+        "Trained before, and kept as it is: a recording is added to it; see `grevy adapt`.",
+        "RUN_OR_MODEL",
+        incidental=True,
+    )
+    base_sha256: str | None = _model(None, "Checksum of that model; filled in if left out.", "HEX")
     conditional: Literal["time", "time_delta", "delta_normal", "delta"] | None = _sampling(
         None, "time, time_delta or delta_normal; by the labels if left out."
     )
@@ -163,6 +217,15 @@ class RunConfig(BaseModel):
     def _one_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int | str) else value
 
+    @field_validator("lag", "smoothing", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: Any, info: ValidationInfo) -> Any:
+        signed = info.field_name == "lag"
+        duration = None if value is None else duration_of(value, signed)
+        if value is not None and duration is None:
+            raise ValueError(what_is_expected(signed))
+        return duration
+
     @field_validator("time_offsets")
     @classmethod
     def _offsets_are_positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
@@ -170,11 +233,36 @@ class RunConfig(BaseModel):
             raise ValueError("expected whole numbers of at least 1")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _several_files_are_sessions(cls, given: dict[str, Any]) -> dict[str, Any]:
+        files = given.get("data")
+        if isinstance(files, list | tuple) and len(files) == 1:
+            given = {**given, "data": files[0]}
+        elif isinstance(files, list | tuple) and not given.get("sessions"):
+            given = {**given, "data": None, "sessions": [{"data": each} for each in files]}
+        if given.get("sessions"):
+            named = checked_sessions(given["sessions"], marked("of_file"))
+            given = {**given, "sessions": tuple(map(cls._checked_alone, named))}
+        return given
+
+    @classmethod
+    def _checked_alone(cls, session: dict[str, Any]) -> dict[str, Any]:
+        """Return what one of several recordings says itself, checked as that of a lone one is."""
+        own = {name: value for name, value in session.items() if name != "name"}
+        try:
+            checked = cls(**own)
+        except ValidationError as error:
+            raise ValueError(f"{session['name']}: {explained(error.errors()[0])}") from error
+        return {"name": session["name"], **{name: getattr(checked, name) for name in own}}
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.dataset is None) == (self.data is None):
+        given_sources = [each for each in (self.dataset, self.data, self.sessions) if each]
+        if len(given_sources) != 1:
             raise ValueError(
-                "give either `dataset=NAME` (`grevy datasets` lists them) or `data=FILE`"
+                "give one of `dataset=NAME` (`grevy datasets` lists them), `data=FILE` and "
+                "`sessions=FILE`"
             )
         if 0 < self.n_nulls < FEWEST_NULLS:
             raise ValueError(f"`nulls` is {self.nulls}: give at least {FEWEST_NULLS}, or 0")
@@ -185,13 +273,50 @@ class RunConfig(BaseModel):
             raise ValueError(f"`folds` is {self.folds}: give {needs}")
         if self.umap and not self.holdout:
             raise ValueError("`umap`, a baseline on held-out time, needs `holdout` above 0")
+        if self.smoothing_kernel is not None and self.smoothing is None:
+            raise ValueError("`smoothing_kernel` needs `smoothing=TIME`")
+        if self.smoothing_kernel == "centred" and self.causal:
+            raise ValueError(
+                "`smoothing_kernel=centred` looks into the future, and `causal=True` shall not. "
+                "Leave one out"
+            )
         if self.patience is not None and not self.validation:
             raise ValueError("`patience` needs `validation=FRACTION`, the loss it waits for")
+        if self.base_model is not None:
+            self._refuse_beside_base()
         given = [f"`{name}`" for name in marked("of_file") if getattr(self, name)]
         if self.dataset is not None and given:
             what = "belong" if len(given) > 1 else "belongs"
             raise ValueError(f"{', '.join(given)} {what} to a data file, not to a data set")
         return self
+
+    def _refuse_beside_base(self) -> None:
+        """Refuse what would train anew the encoders that are kept as they are."""
+        beside = {
+            "folds": self.folds, "null_retrain": self.null_retrain, "seeds": self.seeds > 1,
+            "validation": self.validation, "dataset": self.dataset,
+        }  # fmt: skip
+        given = [f"`{name}`" for name, value in beside.items() if value]
+        if given:
+            raise ValueError(f"{', '.join(given)}: not with `base_model`, which is kept as it is")
+
+    @model_validator(mode="after")
+    def _no_recording_twice(self) -> Self:
+        each = self.of_each
+        for number, one in enumerate(each):
+            if one in each[:number]:
+                first, again = (self.sessions[n]["name"] for n in (each.index(one), number))
+                raise ValueError(f"{first} and {again} are one recording, given twice")
+        return self
+
+    @property
+    def of_each(self) -> tuple["RunConfig", ...]:
+        """The settings as they are for each recording: what it says itself, and what is for all.
+
+        Itself alone where there are no `sessions`.
+        """
+        own = [{name: each[name] for name in each if name != "name"} for each in self.sessions]
+        return tuple(self.model_copy(update={**one, "sessions": ()}) for one in own) or (self,)
 
 
 def marked(mark: str) -> tuple[str, ...]:

@@ -18,8 +18,20 @@ from grevy.data.files.regular import require_file
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
 from grevy.data.inspection.inspecting import Inspection, inspect_file
 from grevy.data.inspection.looking import Found
-from grevy.data.joining import align_labels, end_to_end, join_recordings, laid_out, restricted
+from grevy.data.joining import (
+    align_labels,
+    end_to_end,
+    join_recordings,
+    laid_out,
+    names_of,
+    restricted,
+)
 from grevy.data.labels import LARGEST, TAU, Kind, Label, circular, continuous, discrete, make_label
+from grevy.data.objects.clocked import is_clocked
+from grevy.data.preparing.durations import duration_of, what_is_expected
+from grevy.data.preparing.fitting import Preparing, listed, prepare, prepare_all
+from grevy.data.preparing.lags import lagged
+from grevy.data.preparing.preparation import Preparation, from_plain, prepared_with, to_plain
 from grevy.data.randomness import seeded
 from grevy.data.recording import Recording, data_checksum, make_recording
 from grevy.data.segments import checked_runs, segments_from_identifiers, steps_inside
@@ -36,7 +48,7 @@ from grevy.data.splits import (
     step_folds,
     training_segments,
 )
-from grevy.data.stored import Stored, is_large
+from grevy.data.stored import Stored, is_large, unmapped
 
 __all__ = [
     "LARGEST",
@@ -51,6 +63,8 @@ __all__ = [
     "IntArray",
     "Kind",
     "Label",
+    "Preparation",
+    "Preparing",
     "Recording",
     "Split",
     "SplitKind",
@@ -67,22 +81,31 @@ __all__ = [
     "cut_validation",
     "data_checksum",
     "discrete",
+    "duration_of",
     "end_to_end",
+    "from_plain",
     "generate",
     "grouped_names",
     "hold_out",
     "import_module",
     "inspect_file",
+    "is_clocked",
     "is_large",
     "join_recordings",
+    "lagged",
     "laid_out",
     "list_arrays",
+    "listed",
     "load",
     "make_label",
     "make_recording",
     "matching_names",
     "names",
+    "names_of",
     "open_arrays",
+    "prepare",
+    "prepare_all",
+    "prepared_with",
     "random_split",
     "read_array",
     "read_recording",
@@ -96,6 +119,9 @@ __all__ = [
     "segments_from_identifiers",
     "step_folds",
     "steps_inside",
+    "to_plain",
     "training_segments",
+    "unmapped",
+    "what_is_expected",
     "write_all",
 ]

@@ -1,7 +1,8 @@
 """What a run holds out: blocks of time, or whole segments drawn from every recording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,11 @@ def hold_out(
         Half-open runs [start, stop) of each recording, on the time axis on which the recordings
         lie end to end.
     kind : {"blocks", "segments"}
-        Blocks of time, see `grevy.blocked_split`; or whole segments of every recording,
-        see `grevy.segment_split`.
+        Blocks of time of every recording, see `grevy.blocked_split`; or whole segments of every
+        recording, see `grevy.segment_split`. What is held out of one recording does not depend on
+        the others.
     holdout : float
-        The fraction of the steps inside segments, between 0 and 1.
+        The fraction of the steps inside segments of each, between 0 and 1.
     gap : int
         In steps, kept on both sides of a block. Whole segments need none.
     seed : int
@@ -51,7 +53,7 @@ def hold_out(
         If a recording is too short, or (for segments) has but one segment.
     """
     if kind == "blocks":
-        return blocked_split(np.concatenate(segments), holdout, gap)
+        return joined_splits(_of_each(segments, lambda each: blocked_split(each, holdout, gap)))
     _check_enough(segments, 2, "`split='segments'`")
     return joined_splits([segment_split(each, holdout, seed) for each in segments])
 
@@ -83,7 +85,7 @@ def cut_folds(
         _check_enough(segments, n_folds, f"`folds={n_folds}` of whole segments")
         found = [segment_folds(each, n_folds, seed) for each in segments]
     else:
-        found = [block_folds(each, n_folds, gap) for each in segments]
+        found = _of_each(segments, lambda each: block_folds(each, n_folds, gap))
     return tuple(joined_splits(fold) for fold in zip(*found, strict=True))
 
 
@@ -154,6 +156,18 @@ def joined_splits(splits: Sequence[Split]) -> Split:
         np.concatenate([split.test for split in splits]),
         by_segment=all(split.by_segment for split in splits),
     )
+
+
+def _of_each(segments: Sequence[IntArray], cut: Callable[[IntArray], Any]) -> list[Any]:
+    """Cut every recording; where one cannot be, say which of several it is."""
+    found = []
+    for number, each in enumerate(segments, start=1):
+        try:
+            found.append(cut(each))
+        except GrevyError as error:
+            which = f"recording {number} of {len(segments)}: " if len(segments) > 1 else ""
+            raise GrevyError(f"{which}{error}") from error
+    return found
 
 
 def _check_enough(segments: Sequence[IntArray], needed: int, asked: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.data.arrays import IntArray
+from grevy.data.arrays import Float64Array, IntArray
 from grevy.data.labels import Label
 from grevy.data.recording import Recording
 from grevy.data.splits import training_segments
@@ -14,20 +14,26 @@ from grevy.errors import GrevyError
 
 
 def align_labels(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
-    """Give discrete labels of all recordings one set of classes, and check that kinds agree.
+    """Give discrete labels of all recordings one set of classes, and check that labels agree.
 
     Raises
     ------
     GrevyError
-        If the recordings differ in the number, kinds or dimensions of their labels.
+        If the recordings differ in the number, kinds, dimensions or units of their labels.
     """
-    first = _signature(recordings[0])
-    for number, recording in enumerate(recordings):
+    first, names = _signature(recordings[0]), names_of(recordings)
+    for name, recording in zip(names, recordings, strict=True):
         if _signature(recording) != first:
             raise GrevyError(
-                f"recordings 0 and {number} have different labels: {_described(first)} and "
+                f"{names[0]} and {name} have different labels: {_described(first)} and "
                 f"{_described(_signature(recording))}. Give all recordings the same labels."
             )
+        for label, other in zip(recordings[0].labels, recording.labels, strict=True):
+            if label.unit and other.unit and label.unit != other.unit:
+                raise GrevyError(
+                    f"the label {label.name!r} is in {label.unit} in {names[0]}, and in "
+                    f"{other.unit} in {name}. Bring it to one unit first."
+                )
     columns = list(zip(*(recording.labels for recording in recordings), strict=True))
     shared = [_share_classes(column) for column in columns]
     return tuple(
@@ -86,8 +92,17 @@ def laid_out(recordings: Sequence[Recording]) -> list[IntArray]:
     return [each.segments + start for each, start in zip(recordings, starts, strict=True)]
 
 
+def names_of(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Return what recordings are called: "recording 1" and so on where they have no name."""
+    return tuple(each.name or f"recording {i}" for i, each in enumerate(recordings, start=1))
+
+
 def join_recordings(recordings: Sequence[Recording]) -> Recording:
-    """Lay recordings end to end for evaluation; the neural data of several is left out."""
+    """Lay recordings end to end for evaluation; the neural data of several is left out.
+
+    The sampling rate is that of all of them, or None where they differ. Times are there if every
+    recording has a clock or a sampling rate of its own, and one rate does not say it all.
+    """
     if len(recordings) == 1:
         return recordings[0]
     aligned = align_labels(recordings)
@@ -95,13 +110,29 @@ def join_recordings(recordings: Sequence[Recording]) -> Recording:
         replace(column[0], values=np.concatenate([label.values for label in column]))
         for column in zip(*(recording.labels for recording in aligned), strict=True)
     ]
+    rates = {recording.sampling_rate for recording in recordings}
     return Recording(
         neural=np.zeros((int(end_to_end(map(len, recordings))[-1]), 0), np.float32),
         labels=tuple(labels),
         segments=np.concatenate(laid_out(recordings)),
-        sampling_rate=recordings[0].sampling_rate,
-        source=recordings[0].source,
+        sampling_rate=rates.pop() if len(rates) == 1 else None,
+        source=f"{recordings[0].source} and {len(recordings) - 1} more",
+        times=_joined_times(recordings),
     )
+
+
+def _joined_times(recordings: Sequence[Recording]) -> Float64Array | None:
+    """Return the times of every step, each on the clock of its recording; None if one has none."""
+    has_clock = any(each.times is not None for each in recordings)
+    if not has_clock and len({each.sampling_rate for each in recordings}) == 1:
+        return None
+    found = []
+    for each in recordings:
+        if each.times is None and each.sampling_rate is None:
+            return None
+        own = np.arange(len(each)) / (each.sampling_rate or 1.0)
+        found.append(own if each.times is None else each.times)
+    return np.concatenate(found)
 
 
 def restricted(recordings: Sequence[Recording], steps: IntArray) -> tuple[Recording, ...]:

@@ -210,7 +210,8 @@ def _numeric_label(name: str, array: FloatArray, kind: Kind, period: float) -> L
         first = int(np.argwhere(bad)[0][0])
         raise GrevyError(
             f"label {name!r}: {int(bad.sum())} of {bad.size} values are NaN or infinite, the first "
-            f"at time step {first}. Remove or interpolate them first."
+            f"at time step {first}. Remove or interpolate them first, or leave these steps out "
+            f"with `gaps=nan`."
         )
     largest = float(np.maximum(np.abs(low), np.abs(high)).max())
     if largest > LARGEST:

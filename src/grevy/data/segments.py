@@ -84,6 +84,28 @@ def segments_from_identifiers(identifiers: Array) -> IntArray:
     return np.stack([starts, stops], axis=1).astype(np.int64)
 
 
+def cut_runs(owner: IntArray, breaks: Array, there: Array) -> IntArray:
+    """Find the unbroken runs of steps that are there, none of them over two owners.
+
+    Parameters
+    ----------
+    owner : ndarray of shape (T,), int64
+        The stretch (a trial, say) that each step lies in; -1 for none.
+    breaks : ndarray of shape (T - 1,), bool
+        Whether time is broken after a step.
+    there : ndarray of shape (T,), bool
+
+    Returns
+    -------
+    ndarray of shape (S, 2), int64
+        May be empty.
+    """
+    broken = np.concatenate([[0], np.cumsum(breaks)])
+    stretch = np.where(there & (owner >= 0), owner * (broken[-1] + 1) + broken, -1)
+    runs = segments_from_identifiers(stretch)
+    return runs[stretch[runs[:, 0]] >= 0]
+
+
 def steps_inside(runs: IntArray) -> IntArray:
     """List the time steps of runs, one run after the other.
 
@@ -99,3 +121,21 @@ def steps_inside(runs: IntArray) -> IntArray:
     sizes = runs[:, 1] - runs[:, 0]
     before = np.cumsum(sizes) - sizes
     return np.arange(sizes.sum(), dtype=np.int64) + np.repeat(runs[:, 0] - before, sizes)
+
+
+def between(runs: IntArray, length: int) -> IntArray:
+    """Return the stretches of time that lie outside of all runs.
+
+    Parameters
+    ----------
+    runs : ndarray of shape (S, 2)
+        Sorted and disjoint.
+    length : int
+        T.
+
+    Returns
+    -------
+    ndarray of shape (G, 2), int64
+    """
+    starts, stops = np.append(0, runs[:, 1]), np.append(runs[:, 0], length)
+    return np.stack([starts, stops], axis=1)[starts < stops].astype(np.int64)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grevy.data.arrays import Array, IntArray
+from grevy.data.flat import Flat, opened_flat, spooled
 
 # What neural data may take as float32, in bytes, before it is read as needed and not held whole.
 HELD = 2**30
@@ -22,7 +23,8 @@ class Stored:
     ----------
     array : ndarray or data set
         Of any real type: an array, a memory map, or a data set of h5py or zarr, whose file must
-        stay open.
+        stay open. Where rows lie one after the other in a file they are read from there, so that
+        no pages stay mapped.
     """
 
     array: Any
@@ -60,6 +62,9 @@ class Stored:
 
     def rows(self, index: slice | IntArray) -> Array:
         """Read rows in the type in which they are stored."""
+        with opened_flat(self.array) as flat:
+            if flat is not None:
+                return _rows(flat, index)
         if isinstance(index, slice) or isinstance(self.array, np.ndarray):
             return np.asarray(self.array[index])
         # Data sets of a file are read fastest by slices, and take steps in order only.
@@ -70,6 +75,36 @@ class Stored:
         runs = zip(steps[[0, *breaks]], steps[[*(breaks - 1), -1]] + 1, strict=True)
         parts = [np.asarray(self.array[int(start) : int(stop)]) for start, stop in runs]
         return np.concatenate(parts)[place]
+
+    def laid_flat(self) -> "Stored":
+        """Return what reads single steps fast: of data in chunks, a copy in a temporary file.
+
+        Raises
+        ------
+        GrevyError
+            If there is no room for it.
+        """
+        with opened_flat(self.array) as flat:
+            if flat is not None or isinstance(self.array, np.ndarray):
+                return self
+        return Stored(spooled(self.array))
+
+
+def _rows(flat: Flat, index: slice | IntArray) -> Array:
+    if isinstance(index, slice):
+        start, stop, step = index.indices(flat.shape[0])
+        if step == 1:
+            return flat.slice(start, stop)
+        index = np.arange(start, stop, step)
+    if len(index) and (np.diff(index) > 0).all():
+        return flat.steps(index)
+    steps, place = np.unique(index, return_inverse=True)
+    return flat.steps(steps)[place] if len(steps) else flat.slice(0, 0)
+
+
+def unmapped(neural: Any) -> Any:
+    """Return neural data so that reading a memory map by rows leaves no mapped pages."""
+    return Stored(neural) if isinstance(neural, np.memmap) else neural
 
 
 def stays_stored(values: Any) -> bool:

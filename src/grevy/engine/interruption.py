@@ -30,13 +30,15 @@ def interruptible() -> Iterator[Interruption]:
     """Turn Ctrl-C, and a batch system's SIGTERM, into a request met between two steps.
 
     Interrupting inside a step could leave weights, optimiser and record at different steps. A
-    second signal interrupts at once. Outside the main thread nothing is changed.
+    second Ctrl-C interrupts at once; a second SIGTERM does not: a batch system may send it to every
+    process of a job, which then hand it on. Outside the main thread nothing is changed.
     """
     interruption = Interruption()
 
     def ask(number: int, _frame: FrameType | None) -> None:
         interruption.signal = number
-        signal.signal(number, previous[number])
+        if number == signal.SIGINT:
+            signal.signal(number, previous[number])
 
     with _handled((signal.SIGINT, signal.SIGTERM), ask) as previous:
         yield interruption

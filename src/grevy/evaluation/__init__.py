@@ -4,6 +4,7 @@ Decoders chosen inside the training, scores with intervals, baselines and labels
 beside them, and agreement between embeddings. Whoever made the embedding, it is scored the same.
 """
 
+from grevy.evaluation.across import Together, evaluate_across, read_left_out
 from grevy.evaluation.agreement import Consistency, consistency
 from grevy.evaluation.baselines import linear_map_r2, principal_components, require_umap
 from grevy.evaluation.checks import checked_embedding
@@ -44,6 +45,7 @@ __all__ = [
     "Metric",
     "NullTest",
     "Prepared",
+    "Together",
     "angular_error",
     "checked_embedding",
     "consistency",
@@ -51,6 +53,7 @@ __all__ = [
     "decode",
     "decode_folds",
     "evaluate",
+    "evaluate_across",
     "evaluate_folds",
     "fold_metrics",
     "gain",
@@ -59,6 +62,7 @@ __all__ = [
     "null_test",
     "prepare",
     "principal_components",
+    "read_left_out",
     "require_umap",
     "statistic",
 ]

@@ -1,5 +1,6 @@
 """Labels moved in time, so that they keep all of their own structure and lose their neurons."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -278,7 +279,7 @@ def memory(numbers: Array, segments: IntArray) -> int:
     """
     longest = int((segments[:, 1] - segments[:, 0]).max())
     correlation = autocorrelation(numbers, segments, longest)
-    below = np.flatnonzero(correlation < 1 / np.e)
+    below = np.flatnonzero(correlation < 1 / math.e)
     return int(below[0]) if len(below) else longest
 
 

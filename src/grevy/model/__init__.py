@@ -8,7 +8,7 @@ from grevy.model.architectures import (
 from grevy.model.checkpoints import Checkpoints
 from grevy.model.estimator import CEBRA
 from grevy.model.goodness import goodness_metrics, goodness_of_fit, heldout_goodness_of_fit
-from grevy.model.inputs import gather_recordings
+from grevy.model.inputs import gather_recordings, prepared_alike
 from grevy.model.live import Stream
 from grevy.model.onnx import write_onnx
 from grevy.model.parameters import Parameters, check_parameters, usable_models
@@ -31,6 +31,7 @@ __all__ = [
     "goodness_of_fit",
     "heldout_goodness_of_fit",
     "model_receptive_field",
+    "prepared_alike",
     "sampling_plan",
     "usable_models",
     "write_onnx",

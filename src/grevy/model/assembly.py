@@ -82,5 +82,5 @@ def _brought(neural: Any, most: int, device: str, dtype: torch.dtype) -> Tensor 
     """
     if is_large(neural) and isinstance(neural, np.memmap | Stored):
         stored = neural if isinstance(neural, Stored) else Stored(neural)
-        return OnDemand.made(stored, min(most, len(stored)), device, dtype)
+        return OnDemand.made(stored.laid_flat(), min(most, len(stored)), device, dtype)
     return on_device(neural, device, dtype)

@@ -124,6 +124,9 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         Of the data, where checkpoints were written.
     validation_ : list of (int, float)
         Steps trained and the loss, in nats, on the validation segments, where some were given.
+    preparations_ : tuple of Preparation, or None
+        How each recording was prepared (`grevy.prepare`), if it was. Data given later are then
+        prepared in the same way; arrays are taken as they were recorded.
     """
 
     def __init__(
@@ -207,18 +210,21 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         resume: bool = False,
         validation: Validation | None = None,
     ) -> Self:
-        """Train a new model, or adapt the one at hand to other neurons.
+        """Train a new model, adapt the one at hand to other neurons, or add a recording to it.
 
         Parameters
         ----------
         X : array_like of shape (T, N), Recording, or list of them
-            A list is several recordings, each with neurons (and an encoder) of its own.
+            A list is several recordings, each with neurons (and an encoder) of its own. Objects
+            of pynapple and xarray bring their times along, and labels are aligned with them, as
+            by `grevy.make_recording`; the index of a table of pandas is left aside, as in `cebra`.
         *y : array_like or Label
             Any number of labels of length T; floats are continuous, integers, booleans and strings
             discrete, `grevy.circular` makes angles. For several recordings, lists of labels.
         adapt : bool
-            If the estimator is fitted: make a new first layer for X and train it alone, for
-            `max_adapt_iterations` steps.
+            If the estimator is fitted, train for `max_adapt_iterations` steps: of one recording a
+            new first layer alone; of a list, which is the recordings of the model and a new one
+            last, an encoder for that one, to meet those of the others, which stay as they are.
         callback : callable, optional
             Called as ``callback(step, solver)`` after step 0 and every `callback_frequency` steps
             from there, as in `cebra`.

@@ -19,7 +19,7 @@ from cebra.integrations.sklearn.cebra import _load_cebra_with_sklearn_backend
 from cebra.integrations.sklearn.utils import check_fitted
 
 from grevy.atomic import whole_file
-from grevy.data import require_file, seeded
+from grevy.data import from_plain, require_file, seeded, to_plain
 from grevy.engine import chance_loss, resolve_device
 from grevy.errors import GrevyError, IsFolderError, MissingFileError, NoModelError, unknown
 from grevy.model.fitted import Fitted
@@ -77,6 +77,7 @@ def pack(parameters: Mapping[str, Any], fitted: Fitted) -> dict[str, Any]:
         "grevy": {
             "args": {name: value for name, value in parameters.items() if name not in known},
             "state": {f"{name}_": getattr(fitted, name) for name in _OWN},
+            "preparations": list(map(to_plain, fitted.preparations or ())),
             "version": grevy_version,
         },
     }
@@ -122,7 +123,13 @@ def unpack(contents: dict[str, Any], device: str | None) -> Saved:
         "validation": [],
     } | {name: own["state"][f"{name}_"] for name in _OWN if f"{name}_" in own["state"]}
     cebras = {name: getattr(plain, f"{name}_") for name in _CEBRAS}
-    fitted = Fitted(model=plain.model_, solver=plain.solver_, **cebras, **ours)
+    preparations = tuple(map(from_plain, own.get("preparations", ()))) or None
+    kept = [len(each.kept) for each in preparations or ()]
+    if preparations is not None and kept != np.atleast_1d(plain.n_features_).tolist():
+        raise ValueError(f"preparations for {kept} neurons, not {plain.n_features_}")
+    fitted = Fitted(
+        model=plain.model_, solver=plain.solver_, preparations=preparations, **cebras, **ours
+    )
     ours_too = {each.name for each in fields(Parameters)} - {"given"}
     added = {name: value for name, value in own["args"].items() if name in ours_too}
     return Saved({**contents["args"], **added}, fitted)
@@ -210,7 +217,7 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
         if trust or not _is_archive(path):
             raise _broken(path, error) from error
         raise GrevyError(
-            f"model file {path} holds pickled Python objects, which can run any code when opened. "
+            f"model file {path} is damaged or holds pickled Python objects, which can run code. "
             f"If you trust whoever made it, open it with `trust=True` "
             f"(in Python: CEBRA.load(..., weights_only=False))."
         ) from error

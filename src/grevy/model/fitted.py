@@ -8,7 +8,7 @@ import numpy as np
 from cebra.data import Offset
 from torch import Tensor
 
-from grevy.data import Label, Recording
+from grevy.data import Label, Preparation, Recording
 from grevy.model.states import ModelState
 
 
@@ -37,6 +37,8 @@ class Fitted:
     data_checksum : str or None
     validation : list of (int, float)
         Steps and losses.
+    preparations : tuple of Preparation, or None
+        How each recording was prepared; None if they were trained on as they were recorded.
     """
 
     model: Any
@@ -53,6 +55,7 @@ class Fitted:
     chance: float
     data_checksum: str | None
     validation: list[tuple[int, float]]
+    preparations: tuple[Preparation, ...] | None
 
     @staticmethod
     def of(attributes: dict[str, Any]) -> "Fitted":
@@ -113,7 +116,14 @@ def fitted_so_far(
         chance=chance,
         data_checksum=data_checksum,
         validation=validation,
+        preparations=_preparations(recordings),
     )
+
+
+def _preparations(recordings: Sequence[Recording]) -> tuple[Preparation, ...] | None:
+    """Return how recordings were prepared, all of them or none."""
+    found = tuple(each.preparation for each in recordings if each.preparation is not None)
+    return found or None
 
 
 def label_types(recordings: Sequence[Recording], y: Sequence[Any], several: bool) -> list[Any]:

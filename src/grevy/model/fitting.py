@@ -60,11 +60,11 @@ def _train_side_by_side(courses: "Sequence[Course]") -> None:
     leader = courses[0].task
     shown = any(course.task.parameters.verbose for course in courses)
     streams = [_own_stream(course.training) if len(courses) > 1 else None for course in courses]
-    try:
-        with (
-            interruptible() as interruption,
-            training_progress(leader.n_steps, courses[0].training.chance, shown) as progress,
-        ):
+    with (
+        interruptible() as interruption,  # while the model is kept, too
+        training_progress(leader.n_steps, courses[0].training.chance, shown) as progress,
+    ):
+        try:
             while going := [pair for pair in zip(courses, streams, strict=True) if pair[0].goes_on]:
                 for course, stream in going:
                     with _on(stream):
@@ -73,12 +73,13 @@ def _train_side_by_side(courses: "Sequence[Course]") -> None:
                 for course, _ in going:
                     course.look()
                 interruption.raise_if_requested()
-    finally:
-        for stream in streams:
-            if stream is not None:
-                torch.cuda.current_stream(stream.device).wait_stream(stream)
-        for course in courses:
-            course.end()
+        finally:
+            for stream in streams:
+                if stream is not None:
+                    torch.cuda.current_stream(stream.device).wait_stream(stream)
+            for course in courses:
+                course.end()
+        interruption.raise_if_requested()
 
 
 class Course:

@@ -119,10 +119,12 @@ def heldout_goodness_of_fit(
         segment, or nothing has a positive but itself.
     """
     from grevy.engine import draw, make_sampler
+    from grevy.model.inputs import prepared_alike
     from grevy.model.plan import sampling_plan
 
     _check_fitted(model)
     given = (recordings,) if isinstance(recordings, Recording) else tuple(recordings)
+    given = prepared_alike(model.fitted, given)
     encoders = _encoders(model, given)
     field = model.fitted.receptive_field
     plan = sampling_plan(model.parameters, given)
@@ -157,11 +159,6 @@ def _check_fitted(model: "CEBRA") -> None:
 def _encoders(model: "CEBRA", recordings: Sequence[Recording]) -> tuple[Any, ...]:
     """Return the encoder of each recording."""
     encoders = model.fitted.encoders
-    if len(encoders) != len(recordings):
-        raise GrevyError(
-            f"goodness of fit: {len(recordings)} recording(s) for a model that was fitted to "
-            f"{len(encoders)}. Give the same recordings."
-        )
     for number, (encoder, recording) in enumerate(zip(encoders, recordings, strict=True)):
         if encoder.num_input != recording.n_neurons:
             raise GrevyError(

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from grevy.data import Label, Recording, align_labels, make_label, make_recording
+from grevy.data import (
+    Label,
+    Recording,
+    align_labels,
+    is_clocked,
+    make_label,
+    make_recording,
+    prepared_with,
+)
 from grevy.errors import GrevyError
+from grevy.model.fitted import Fitted
 
 
 def gather_recordings(
@@ -62,7 +71,53 @@ def gather_recordings(
         )
         for number, x in enumerate(X)
     )
+    unprepared = [each.preparation is None for each in recordings]
+    if any(unprepared) and not all(unprepared):
+        raise GrevyError(
+            f"fit: recording {unprepared.index(True)} is as it was recorded, others are prepared. "
+            f"Prepare all of them, or none."
+        )
     return align_labels(recordings), True
+
+
+def prepared_alike(fitted: Fitted, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Prepare recordings as those that the encoders were trained on; some may be so already.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    recordings : sequence of Recording
+        One for each encoder.
+
+    Raises
+    ------
+    GrevyError
+        If there are not as many, one was prepared in another way, or does not fit.
+    """
+    if len(recordings) != len(fitted.encoders):
+        raise GrevyError(
+            f"{len(recordings)} recording(s) for a model that was fitted to "
+            f"{len(fitted.encoders)}. Give the same recordings."
+        )
+    return tuple(prepared_for(fitted, each, number) for number, each in enumerate(recordings))
+
+
+def prepared_for(fitted: Fitted, recording: Recording, number: int) -> Recording:
+    """Prepare a recording as the one that encoder `number` was trained on.
+
+    Raises
+    ------
+    GrevyError
+        If it was prepared in another way, or does not fit.
+    """
+    if fitted.preparations is not None:
+        return prepared_with(fitted.preparations[number], recording)
+    if recording.preparation is not None:
+        raise GrevyError(
+            f"{recording.source}: this recording is prepared, and the model was trained on data as "
+            f"they were recorded. Give the recording before it was prepared."
+        )
+    return recording
 
 
 def _is_session(x: Any) -> bool:
@@ -88,6 +143,11 @@ def _count(labels: Any) -> int:
 
 
 def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recording:
+    if hasattr(x, "iloc"):  # a table's index is no clock here, as in `cebra`
+        x = x.to_numpy()
+    if not isinstance(x, Recording) and is_clocked(x):
+        named = {f"label {number}": values for number, values in enumerate(y)}
+        x, y = make_recording(x, named, segments=segments, source=source), ()
     labels = [
         values if isinstance(values, Label) else make_label(f"label {number}", values)
         for number, values in enumerate(y)
@@ -96,14 +156,14 @@ def _recording(x: Any, y: Sequence[Any], segments: Any, source: str) -> Recordin
     if len(set(names)) < len(names):  # two unnamed Labels both come as "label"
         labels = [replace(label, name=f"{label.name} {n}") for n, label in enumerate(labels)]
     if isinstance(x, Recording):
-        made = make_recording(
+        checked = make_recording(
             x.neural,
             labels or x.labels,
             segments=x.segments if segments is None else segments,
             sampling_rate=x.sampling_rate,
             source=x.source,
-            latent=x.latent,
         )
+        made = replace(x, neural=checked.neural, labels=checked.labels, segments=checked.segments)
     else:
         made = make_recording(x, labels, segments=segments, source=source)
     if made.silent:

@@ -1,15 +1,18 @@
 """A fitted model applied while samples come in: the embedding of the present, one at a time."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from grevy.data import Preparation
 from grevy.engine import window_embedder
 from grevy.errors import GrevyError, UnsupportedError
 from grevy.model.architectures import subsamples
 from grevy.model.estimator import CEBRA
+from grevy.model.fitted import Fitted
 from grevy.model.transforming import encoder_of
 
 Float32Array = npt.NDArray[np.float32]
@@ -33,6 +36,8 @@ class Stream:
     step `delay` before the sample, which is as early as it can be known; the first `delay`
     embeddings belong to steps before the first.
 
+    Samples are prepared as the data that the model was trained on: give them as they are recorded.
+
     Parameters
     ----------
     model : CEBRA
@@ -54,7 +59,8 @@ class Stream:
     SessionError
         If the model has several encoders and none of them was chosen.
     UnsupportedError
-        If the model gives one row for several time steps.
+        If the model gives one row for several time steps, or was trained on data smoothed by a
+        centred kernel, which needs samples of the future.
     """
 
     def __init__(
@@ -74,12 +80,16 @@ class Stream:
                 f"Stream: model {type(encoder).__name__!r} gives one row for several time steps, "
                 f"not one for each. Train another."
             )
+        self._preparation = _preparation(fitted, session_id or 0)
         left, right = fitted.receptive_field
         self.delay = right - 1
-        self._before, self._n_neurons = left + right - 1, int(encoder.num_input)
-        self._embed = window_embedder(encoder, left + right, self._n_neurons, fitted.device)
+        n_inputs = int(encoder.num_input)
+        self._before, self._n_neurons = left + right - 1, n_inputs
+        if self._preparation is not None:
+            self._n_neurons = self._preparation.n_neurons
+        self._embed = window_embedder(encoder, left + right, n_inputs, fitted.device)
         self._decoder = decoder
-        self._past: Float32Array | None = None
+        self._past: _Past | None = None
 
     def push(self, samples: npt.ArrayLike) -> Float32Array:
         """Take the next sample, or the next few, and return their embedding.
@@ -151,11 +161,41 @@ class Stream:
             )
         return taken
 
-    def _embedded(self, samples: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def _embedded(self, samples: Float32Array) -> tuple[Float32Array, "_Past"]:
         """Embed samples (k, N); return also what is the past to the next ones."""
-        past = self._past
-        if past is None:
-            past = np.repeat(samples[:1], self._before, axis=0)
-        rows = np.concatenate([past, samples])
-        values = [self._embed(rows[i : i + self._before + 1]).copy() for i in range(len(samples))]
-        return np.stack(values), rows[len(samples) :].copy()
+        past, count, taken, prepared = self._past, len(samples), samples[:0], samples
+        if self._preparation is not None:
+            reach = self._preparation.before
+            taken = samples if past is None else np.concatenate([past.samples, samples])
+            prepared = self._preparation.activity(taken)[-count:].astype(np.float32)
+            taken = taken[max(len(taken) - reach, 0) :].copy()
+        before = np.repeat(prepared[:1], self._before, axis=0) if past is None else past.prepared
+        rows = np.concatenate([before, prepared])
+        values = [self._embed(rows[i : i + self._before + 1]).copy() for i in range(count)]
+        return np.stack(values), _Past(taken, rows[count:].copy())
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """The last samples, as many as take part in preparing the next; and the last, prepared."""
+
+    samples: Float32Array
+    prepared: Float32Array
+
+
+def _preparation(fitted: Fitted, number: int) -> Preparation | None:
+    """Return how the data of an encoder were prepared.
+
+    Raises
+    ------
+    UnsupportedError
+        If that took samples of the future.
+    """
+    preparation = None if fitted.preparations is None else fitted.preparations[number]
+    if preparation is not None and preparation.after:
+        raise UnsupportedError(
+            "Stream: the model was trained on data smoothed by a centred kernel, which needs "
+            f"{preparation.after} samples of the future. Train it with `smoothing_kernel=causal`, "
+            f"or `causal=True`."
+        )
+    return preparation

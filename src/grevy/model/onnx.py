@@ -4,6 +4,8 @@ The graph is written layer by layer, over activity (1, C, T) in torch's order; a
 convolution over one step.
 """
 
+import json
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +15,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from grevy.atomic import whole_file
+from grevy.data import to_plain
 from grevy.engine import is_convolutional, receptive_field
 from grevy.errors import GrevyError, UnsupportedError
 from grevy.model.architectures import subsamples
 from grevy.model.estimator import CEBRA
 from grevy.model.transforming import encoder_of
 from grevy.version import __version__ as grevy_version
+
+_LOG = logging.getLogger(__name__)
 
 # Of 2022: old enough for any runtime in use, and it has all that the layers need.
 OPSET, IR_VERSION = 17, 8
@@ -36,7 +41,8 @@ def write_onnx(model: CEBRA, path: str | Path, session_id: int | None = None) ->
 
     The file's metadata hold ``receptive_field`` ("left right": the window at t spans
     [t - left, t + right)), ``subsampling`` (steps for each row), ``model_architecture`` and
-    ``grevy_version``.
+    ``grevy_version``; and ``preparation``, as JSON, where the model was trained on prepared data:
+    the input is such data then, which a warning says.
 
     Parameters
     ----------
@@ -69,6 +75,12 @@ def write_onnx(model: CEBRA, path: str | Path, session_id: int | None = None) ->
         "model_architecture": str(model.model_architecture),
         "grevy_version": grevy_version,
     }
+    if fitted.preparations is not None:
+        notes["preparation"] = json.dumps(to_plain(fitted.preparations[session_id or 0]))
+        _LOG.warning(
+            f"{path}: the model was trained on prepared data, and the file holds the encoder "
+            f"alone. Its input is prepared data; the file's metadata say how, as `preparation`."
+        )
     onnx.helper.set_model_props(proto, notes)
     onnx.checker.check_model(proto, full_check=True)
     with whole_file(Path(path)) as stream:

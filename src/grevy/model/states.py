@@ -77,15 +77,21 @@ def adapted_state(
 ) -> ModelState:
     """Give a fitted model a new first layer, for other neurons, and freeze the rest.
 
+    Of a list of recordings, of which the model knows all but the last, the last one gets an encoder
+    of its own, and the others keep theirs: see `_extended_state`.
+
     Raises
     ------
     UnsupportedError
-        If the model or the data has several recordings.
+        If the model has several recordings, and the data is not these and one more.
     """
-    if several or fitted.several:
+    if several:
+        return _extended_state(parameters, fitted, recordings)
+    if fitted.several:
         raise UnsupportedError(
-            "fit(adapt=True) goes from one recording to one other; this model or this data is "
-            "multisession. Fit a new model to all recordings instead."
+            f"fit(adapt=True): the model is multisession, of {len(fitted.model)} recordings, and "
+            f"one alone does not say where its place beside them is. Give a list of all of them, "
+            f"and the new one last."
         )
     state = fresh_state(parameters, recordings, several, fitted.seed)
     trained = list(fitted.model.state_dict().items())
@@ -93,6 +99,31 @@ def adapted_state(
     state.model.load_state_dict(kept, strict=False)
     for name, parameter in state.model.named_parameters():
         parameter.requires_grad_(name not in kept)
+    return state
+
+
+def _extended_state(
+    parameters: Parameters, fitted: ModelState, recordings: Sequence[Recording]
+) -> ModelState:
+    """Add an encoder for the last recording; those of the others are kept, and frozen.
+
+    The new encoder is trained to meet the others, which do not move: what one step draws from them
+    shows it where its place is.
+    """
+    encoders = list(fitted.model) if fitted.several else [fitted.model]
+    neurons = fitted.solver.n_features
+    known, given = neurons if fitted.several else [neurons], [each.n_neurons for each in recordings]
+    if given[:-1] != list(known):
+        raise UnsupportedError(
+            f"fit(adapt=True): this model is of {len(known)} recordings (multisession or not) of "
+            f"{', '.join(map(str, known))} neurons, and this data of {len(given)} of "
+            f"{', '.join(map(str, given))}. Give the model's recordings, and a new one last."
+        )
+    state = fresh_state(parameters, recordings, True, fitted.seed)
+    for encoder, trained in zip(state.model, encoders, strict=False):
+        encoder.load_state_dict(trained.state_dict())
+        encoder.requires_grad_(False)
+    state.solver.criterion.load_state_dict(fitted.solver.criterion.state_dict())
     return state
 
 

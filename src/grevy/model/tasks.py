@@ -12,7 +12,7 @@ from grevy.engine import receptive_field
 from grevy.errors import GrevyError
 from grevy.model.checkpoints import Checkpoints, Saver
 from grevy.model.fitted import Fitted
-from grevy.model.inputs import gather_recordings
+from grevy.model.inputs import gather_recordings, prepared_alike
 from grevy.model.parameters import Parameters
 from grevy.model.states import ModelState, adapted_state, continued_state, fresh_state
 from grevy.model.validation import Validation
@@ -121,6 +121,12 @@ def task_of_adapting(
     hook: Hook,
 ) -> Task:
     """Begin with the fitted model for other neurons; errors as in ``CEBRA.fit(adapt=True)``."""
+    if (fitted.preparations is None) != all(each.preparation is None for each in recordings):
+        before = "as they were recorded" if fitted.preparations is None else "prepared"
+        raise GrevyError(
+            f"fit(adapt=True): the model was trained on data {before}, these are not. Give the new "
+            f"ones alike; grevy.prepare prepares them."
+        )
     state = adapted_state(parameters, fitted.state, recordings, several)
     return Task(parameters, state, recordings, y, 0, parameters.max_adapt_iterations, hook)
 
@@ -135,6 +141,8 @@ def task_of_partial_fit(
 ) -> Task:
     """Go on with the model and optimiser at hand; errors as in `CEBRA.partial_fit`."""
     recordings, several = gather_recordings(X, y, segments)
+    if len(recordings) == len(fitted.encoders):
+        recordings = prepared_alike(fitted, recordings)
     if fitted.receptive_field != receptive_field(fitted.encoders[0], parameters.causal):
         raise GrevyError(
             "partial_fit: `causal`, which says where windows lie, was changed after fit. Set it "

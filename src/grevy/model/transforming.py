@@ -1,5 +1,6 @@
 """What a fitted estimator makes of a recording."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from grevy.engine import embed, fitting_positions, on_device
 from grevy.errors import GrevyError, SessionError
 from grevy.model.architectures import subsamples
 from grevy.model.fitted import Fitted
+from grevy.model.inputs import prepared_for
 
 
 def transform(
@@ -33,9 +35,7 @@ def transform(
             f"transform: batch_size is {batch_size!r}; expected a whole number of at least 1."
         )
     model = encoder_of(fitted, session_id, "transform")
-    if isinstance(X, Recording):
-        X, segments = X.neural, X.segments if segments is None else segments
-    recording = make_recording(X, segments=segments)
+    recording = _prepared(fitted, X, session_id or 0, segments)
     if recording.n_neurons != model.num_input:
         raise GrevyError(
             f"transform: data of shape {recording.neural.shape} has {recording.n_neurons} "
@@ -56,6 +56,19 @@ def transform(
     if pad:
         return embedding
     return embedding[fitting_positions(recording.segments, *fitted.receptive_field)]
+
+
+def _prepared(fitted: Fitted, X: Any, number: int, segments: Any) -> Recording:
+    """Make what was given a recording, prepared as the one that the encoder was trained on."""
+    given = X if isinstance(X, Recording) else None
+    if given is not None:
+        X, segments = given.neural, given.segments if segments is None else segments
+    recording = make_recording(X, segments=segments)
+    if given is not None:
+        recording = replace(
+            recording, sampling_rate=given.sampling_rate, preparation=given.preparation
+        )
+    return prepared_for(fitted, recording, number)
 
 
 def encoder_of(fitted: Fitted, session_id: int | None, caller: str) -> nn.Module:

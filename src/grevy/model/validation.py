@@ -1,6 +1,7 @@
 """The loss on segments kept from training: watched while it goes on, and reason to stop early."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,11 +38,15 @@ class Validation:
     patience : int, optional
         Stop once so many looks in a row found no loss below the least so far. The weights stay
         those of the last step.
+    seen : callable, optional
+        Called after each look with the steps trained and the goodness of fit, in bits. What it
+        raises ends the training.
     """
 
     segments: Any
     every: int = 100
     patience: int | None = None
+    seen: Callable[[int, float], object] | None = None
 
     def __post_init__(self) -> None:
         for name in ("every", "patience"):
@@ -103,7 +108,10 @@ class Watch:
         validation = self._validation
         if validation is None or done % validation.every:
             return False
-        self.losses.append((done, validation_loss(self._training, self._batches)))
+        loss = validation_loss(self._training, self._batches)
+        self.losses.append((done, loss))
+        if validation.seen is not None:
+            validation.seen(done, (self._training.chance - loss) / math.log(2))
         return self.stalled
 
     @property

@@ -7,9 +7,11 @@ import numpy as np
 
 from grevy import archive
 from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.data import end_to_end
 from grevy.report.page.decoded import has_no_matrix
 from grevy.report.page.evidence import chance_loss, consistency_chart
 from grevy.report.page.page import report_html
+from grevy.report.recordings import across_recordings
 from grevy.report.results import label_results
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     """Draw each chart that the run has something for."""
     from grevy.report.figures import findings
     from grevy.report.figures.evidence import evidence_figure
+    from grevy.report.figures.recordings import across_figure, space_figure
 
     results = label_results(run)
     known = {label.name: label for label in run.labels}
@@ -86,7 +89,7 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
         if label.kind == "discrete" and not has_no_matrix(label)
     ]
     figures: dict[str, Figure | None] = dict.fromkeys(
-        ("decoded", "evidence", "confusion", "loss", "consistency")
+        ("decoded", "evidence", "confusion", "loss", "consistency", "recordings", "across")
     )
     if decoded:
         figures["decoded"] = findings.decoded_figure(decoded, run.sampling_rate)
@@ -99,4 +102,12 @@ def _figures(run: ArchivedRun) -> dict[str, "Figure | None"]:
     if consistency_chart(run) is not None and isinstance(found, dict):
         names = [str(name) for name in found["names"]]
         figures["consistency"] = findings.consistency_figure(names, np.array(found["r2"], float))
+    lengths = [int(each["time_steps"]) for each in run.manifest.get("data", [])]
+    if len(lengths) > 1:
+        called, edges = archive.recording_names(run.manifest), end_to_end(lengths)
+        first = run.labels[0] if run.labels else None
+        figures["recordings"] = space_figure(run.embedding, edges, called, first)
+    across = across_recordings(run, results)
+    if across:
+        figures["across"] = across_figure(across)
     return figures

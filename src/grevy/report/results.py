@@ -206,14 +206,14 @@ def label_results(run: ArchivedRun) -> list[LabelResult]:
     known = {label.name: label for label in run.labels}
     return [
         _label_result(str(name), scores, known.get(str(name)), run)
-        for name, scores in _mapping(run.metrics.get("scores")).items()
-        if _mapping(scores).get("kind") in MEASURES
+        for name, scores in mapping_of(run.metrics.get("scores")).items()
+        if mapping_of(scores).get("kind") in MEASURES
     ]
 
 
 def held_out_words(metrics: Mapping[str, Any]) -> str:
     """Say what a run held out: blocks of time, or whole segments."""
-    by_segment = _mapping(metrics.get("holdout")).get("split") == "segments"
+    by_segment = mapping_of(metrics.get("holdout")).get("split") == "segments"
     return "held-out segments" if by_segment else "held-out time"
 
 
@@ -222,9 +222,9 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
     kind = str(scores["kind"])
     measures = MEASURES[kind]
     key = measures[0].key
-    blocked = _mapping(scores.get("blocked"))
+    blocked = mapping_of(scores.get("blocked"))
     window_steps = _count(metrics.get("window_steps"))
-    null = _null(_mapping(scores.get("null")), _n_adjusted(metrics))
+    null = null_of(mapping_of(scores.get("null")), _n_adjusted(metrics))
     chance = _chance(kind, blocked, label)
     return LabelResult(
         name, kind, unit_of(label) if label else "", measures, window_steps,
@@ -232,8 +232,8 @@ def _label_result(name: str, scores: Any, label: Label | None, run: ArchivedRun)
         # The mean of the training scores below 0 on any other stretch of time: no bar to clear.
         max(chance, 0.0), chance,
         null, null is None and bool(scores.get("no_p")),
-        _folds(_mapping(_mapping(metrics.get("folds")).get(name)), key),
-        _mapping(metrics.get("leaky")).get(name) is not False,
+        _folds(mapping_of(mapping_of(metrics.get("folds")).get(name)), key),
+        mapping_of(metrics.get("leaky")).get(name) is not False,
         held_out_words(metrics), dict(scores),
     )  # fmt: skip
 
@@ -263,15 +263,15 @@ def _sources(
     """Take what was decoded from, but chance, out of the held-out scores of a label."""
     found = {}
     for source in in_order(blocked):
-        values = _mapping(blocked[source])
-        if source == "chance" or _number(values.get(key)) is None:
+        values = mapping_of(blocked[source])
+        if source == "chance" or number_of(values.get(key)) is None:
             continue
         window, columns = str(values.get("window") or ""), _count(values.get("columns"))
         if source == "embedding":
             window, columns = _receptive_field(window_steps), dimension
         found[source] = Source(
             source_name(source), reading(window, window_steps), columns,
-            _score(values, key), _gain(_mapping(values.get("gain")), key),
+            score_of(values, key), _gain(mapping_of(values.get("gain")), key),
         )  # fmt: skip
     return found
 
@@ -282,13 +282,14 @@ def _receptive_field(window_steps: int | None) -> str:
     return "one step" if window_steps == 1 else plural(window_steps, "step")
 
 
-def _score(values: Mapping[str, Any], key: str) -> Score:
-    return Score(float(values[key]), *_ends(_mapping(values.get("intervals")).get(key)))
+def score_of(values: Mapping[str, Any], key: str) -> Score:
+    """Take one score, which is there, and its interval out of those of a decoding."""
+    return Score(float(values[key]), *_ends(mapping_of(values.get("intervals")).get(key)))
 
 
 def _gain(found: Mapping[str, Any], key: str) -> Score | None:
     """Return how much better the embedding is, if that is of the score that decides."""
-    value = _number(found.get("value"))
+    value = number_of(found.get("value"))
     if value is None or found.get("score") != key:
         return None
     return Score(value, *_ends(found.get("interval")))
@@ -296,7 +297,7 @@ def _gain(found: Mapping[str, Any], key: str) -> Score | None:
 
 def _ends(interval: Any) -> tuple[float | None, float | None]:
     low, high = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
-    return _number(low), _number(high)
+    return number_of(low), number_of(high)
 
 
 def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float:
@@ -305,11 +306,11 @@ def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float
     Of a discrete label that is one over the number of classes tested, whichever class is answered:
     the training's commonest may not be among them.
     """
-    archived = _mapping(blocked.get("chance"))
-    found = _number(archived.get(MEASURES[kind][0].key))
+    archived = mapping_of(blocked.get("chance"))
+    found = number_of(archived.get(MEASURES[kind][0].key))
     if kind == "discrete":
-        theirs = (_mapping(blocked.get(source)) for source in ("embedding", "chance"))
-        known = (_number(each.get("balanced_chance")) for each in theirs)
+        theirs = (mapping_of(blocked.get(source)) for source in ("embedding", "chance"))
+        known = (number_of(each.get("balanced_chance")) for each in theirs)
         found = next((value for value in known if value is not None), found)
     if found is not None or kind == "continuous":
         return found or 0.0
@@ -320,41 +321,44 @@ def _chance(kind: str, blocked: Mapping[str, Any], label: Label | None) -> float
 
 def _n_adjusted(metrics: Mapping[str, Any]) -> int:
     """Count the labels whose p were adjusted for one another."""
-    scores = [_mapping(each) for each in _mapping(metrics.get("scores")).values()]
-    nulls = [_mapping(each.get("null")) for each in scores]
-    return sum(_number(null.get("p_adjusted")) is not None for null in nulls)
+    scores = [mapping_of(each) for each in mapping_of(metrics.get("scores")).values()]
+    nulls = [mapping_of(each.get("null")) for each in scores]
+    return sum(number_of(null.get("p_adjusted")) is not None for null in nulls)
 
 
-def _null(values: Mapping[str, Any], n_labels: int) -> Null | None:
+def null_of(values: Mapping[str, Any], n_labels: int) -> Null | None:
+    """Take a null test out of what is archived of it; None if it is not whole."""
     spread = np.array(
-        [each for each in map(_number, values.get("values") or ()) if each is not None]
+        [each for each in map(number_of, values.get("values") or ()) if each is not None]
     )
-    observed, p = _number(values.get("observed")), _number(values.get("p"))
+    observed, p = number_of(values.get("observed")), number_of(values.get("p"))
     if observed is None or p is None or not len(spread):
         return None
     return Null(
-        observed, spread, p, _number(values.get("p_adjusted")), n_labels,
+        observed, spread, p, number_of(values.get("p_adjusted")), n_labels,
         str(values.get("how") or "moved in time"), str(values.get("method") or ""),
         _count(values.get("folds")),
     )  # fmt: skip
 
 
 def _folds(found: Mapping[str, Any], key: str) -> Folds | None:
-    values = [_number(value) for value in found.get("values") or ()]
+    values = [number_of(value) for value in found.get("values") or ()]
     known = tuple(value for value in values if value is not None)
-    mean, pooled = _number(found.get("mean")), _mapping(found.get("pooled"))
-    if not known or len(known) < len(values) or mean is None or _number(pooled.get(key)) is None:
+    mean, pooled = number_of(found.get("mean")), mapping_of(found.get("pooled"))
+    if not known or len(known) < len(values) or mean is None or number_of(pooled.get(key)) is None:
         return None
-    chances = [_number(each) for each in found.get("chance") or ()]
+    chances = [number_of(each) for each in found.get("chance") or ()]
     chance = [each for each in chances if each is not None]
-    return Folds(known, mean, _score(pooled, key), sum(chance) / len(chance) if chance else None)
+    return Folds(known, mean, score_of(pooled, key), sum(chance) / len(chance) if chance else None)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """Return what is a mapping, and an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return what is a finite number, and None for anything else."""
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if plain and math.isfinite(value) else None
 

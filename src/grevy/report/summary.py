@@ -1,6 +1,6 @@
 """A run in words: what was loaded, and how it scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grevy.data import Recording
@@ -25,8 +25,10 @@ def describe_data(recordings: Sequence[Recording]) -> str:
             for label in recording.labels
         )
         segments = len(recording.segments)
+        named = f"{recording.name}, " if recording.name else ""
         line = (
-            f"{recording.source}: {len(recording)} time steps x {recording.n_neurons} neurons, "
+            f"{named}{recording.source}: {len(recording)} time steps x {recording.n_neurons} "
+            f"neurons, "
             f"{segments} segment{'s' * (segments != 1)}, labels: {labels or 'none'}"
         )
         lines.append(shown_line(line))
@@ -40,8 +42,18 @@ def summarise(
     lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
     lines += [f"  {line}" for line in describe_metrics(metrics)]
     lines += ["", "Configuration"]
-    lines += [f"  {name}: {value}" for name, value in config.items()]
+    lines += [f"  {name}: {value}" for name, value in config.items() if name != "sessions"]
+    lines += [f"  session: {said_settings(each)}" for each in config.get("sessions") or ()]
     return "\n".join(map(shown_line, lines)) + "\n"
+
+
+def said_settings(settings: Mapping[str, Any]) -> str:
+    """Say what one of several recordings has of its own."""
+    parts = {
+        name: " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for name, value in settings.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def describe_metrics(metrics: dict[str, Any]) -> list[str]:
@@ -77,6 +89,7 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
             lines.append(f"  {_fold_line(metrics['folds'][name])}")
         if scores.get("null"):
             lines.append(f"  {_null_line(scores['null'])}")
+    lines += _recording_lines(metrics)
     if metrics.get("consistency"):
         found = metrics["consistency"]
         lines.append(f"consistency of {len(found['names'])} seeds: mean R2 {found['mean']:.3f}")
@@ -85,6 +98,29 @@ def describe_metrics(metrics: dict[str, Any]) -> list[str]:
     return [shown_line(line) for line in lines]
 
 
+def _recording_lines(metrics: dict[str, Any]) -> list[str]:
+    """Say how each of several recordings scored, and how well they agree."""
+    lines = []
+    for one in metrics.get("recordings", []):
+        lines.append(f"recording {one['name']}: {one['test_steps']} of its steps held out")
+        for name, scores in one["scores"].items():
+            measure = MEASURES[scores["kind"]][0]
+            said = ", ".join(
+                f"on {words} {_number(scores[which][measure.key], measure.in_unit)}"
+                for which, words in _FITTED_ON.items()
+            )
+            null = f"; {_null_line(scores['null'])}" if "null" in scores else ""
+            lines.append(f"  {name}, {_name(measure)} by a decoder fitted {said}{null}")
+    for name, found in metrics.get("agreement", {}).items():
+        if "mean" in found:
+            lines.append(
+                f"agreement of the recordings by {name}: mean R2 {found['mean']:.3f}, with labels "
+                f"moved {found['chance']:.3f}"
+            )
+    return lines
+
+
+_FITTED_ON = {"others": "the other recordings", "own": "its own steps", "all": "all"}
 _MEASURES = {each.key: each for measures in MEASURES.values() for each in measures}
 
 

@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grevy.config import RunConfig
-from grevy.data import Array, Label, Recording, Split, end_to_end, join_recordings
+from grevy.data import (
+    Array,
+    Label,
+    Recording,
+    Split,
+    end_to_end,
+    join_recordings,
+    names_of,
+)
 from grevy.errors import GrevyError
 from grevy.evaluation import (
     CrossFitted,
     Evaluation,
+    Together,
     consistency,
     consistency_metrics,
     evaluate,
+    evaluate_across,
     evaluate_folds,
+    read_left_out,
 )
 from grevy.runs.holding_out import fold_splits, training_gap, training_parts
+from grevy.runs.preparing import smoothing_reach
 
 if TYPE_CHECKING:
     from grevy.model import CEBRA
@@ -52,15 +64,23 @@ def assess(
         With the loss of knowing nothing, the goodness of fit, and the validation loss, the folds
         and the consistency where there are any.
     """
-    from grevy.model import goodness_metrics, model_receptive_field
+    from grevy.model import goodness_metrics, model_receptive_field, prepared_alike
 
     whole = join_recordings(recordings)
+    prepared = prepared_alike(model.fitted, recordings)
     seed = model.seed_ % 2**32
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "gap": training_gap(model, smoothing_reach(config, recordings)),
+        "metric": config.distance,
+    }
+    together = laid_together(recordings, whole) if len(recordings) > 1 else None
     folds, notes = None, []
+    left_out: list[list[dict[str, Any]]] = []
     if config.folds:
         _LOG.info(f"training {config.folds} times more, each time without one fold")
         try:
-            folds = _folds(model, recordings, whole, config)
+            folds, left_out = _folds(model, recordings, whole, config, together, settings)
         except GrevyError as error:  # the run itself is whole, and took long
             notes.append(f"No folds: {error}")
     retrain = None
@@ -71,21 +91,26 @@ def assess(
         embedding,
         whole,
         split,
-        recordings[0].neural if len(recordings) == 1 else None,
+        prepared[0].neural if len(prepared) == 1 else None,
         window=model_receptive_field(model.parameters),
         nulls=config.n_nulls,
-        seed=seed,
-        gap=training_gap(model),
-        metric=config.distance,
         umap=config.umap,
         folds=folds,
         retrain=retrain,
+        **settings,
     )
     metrics: dict[str, Any] = {
         "chance_nats": model.chance_,
-        **goodness_metrics(model, recordings, split, seed),
+        **goodness_metrics(model, prepared, split, seed),
         **found.metrics,
     }
+    if config.min_rate is not None:
+        ways = [each.preparation for each in prepared if each.preparation is not None]
+        metrics["neurons_left_out"] = [each.left_out.tolist() for each in ways]
+    if together is not None and split is not None and whole.labels:
+        metrics |= evaluate_across(
+            embedding, together, split, folds=left_out, nulls=config.n_nulls, **settings
+        )
     if model.validation_:
         steps, losses = zip(*model.validation_, strict=True)
         metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
@@ -98,6 +123,11 @@ def assess(
     if notes:
         metrics["note"] = " ".join([*filter(None, [metrics.get("note")]), *notes])
     return Evaluation(metrics, found.decoded)
+
+
+def laid_together(recordings: Sequence[Recording], whole: Recording) -> Together:
+    """Say where each of several recordings, joined to one, lies, and what it is called."""
+    return Together(whole, names_of(recordings), end_to_end(map(len, recordings)))
 
 
 def embed_recordings(model: "CEBRA", recordings: Sequence[Recording]) -> Array:
@@ -148,22 +178,27 @@ def _trainer_on_moved_labels(
 
 
 def _folds(
-    model: "CEBRA", recordings: Sequence[Recording], whole: Recording, config: RunConfig
-) -> dict[str, CrossFitted]:
-    """Train for each fold, and decode what that training has not seen."""
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    whole: Recording,
+    config: RunConfig,
+    together: Together | None,
+    settings: dict[str, Any],
+) -> tuple[dict[str, CrossFitted], list[list[dict[str, Any]]]]:
+    """Train for each fold, and decode what that training has not seen.
+
+    Of several recordings each fold is also decoded by what the others have taught.
+    """
+    left_out = []
 
     def embed(fold: Split) -> Array:
-        return _train_again(model, recordings, fold, config, model.seed_)
+        embedding = _train_again(model, recordings, fold, config, model.seed_)
+        if together is not None:
+            left_out.append(read_left_out(embedding, together, fold, **settings))
+        return embedding
 
-    return evaluate_folds(
-        whole,
-        fold_splits(model, recordings, config),
-        embed,
-        nulls=config.n_nulls,
-        seed=model.seed_ % 2**32,
-        gap=training_gap(model),
-        metric=config.distance,
-    )
+    splits = fold_splits(model, recordings, config)
+    return evaluate_folds(whole, splits, embed, nulls=config.n_nulls, **settings), left_out
 
 
 def _consistency(

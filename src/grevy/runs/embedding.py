@@ -26,6 +26,7 @@ def embed_file(
     max_bytes: int | None = None,
     bin: float | None = None,
     units: str | None = None,
+    gaps: str | None = None,
     imports: Sequence[str],
 ) -> tuple[int, int]:
     """Embed a data file, or a data set known by name, with a saved model.
@@ -54,13 +55,13 @@ def embed_file(
     if Path(data).is_file() or Path(data).suffix:
         recording = read_recording(
             data, neural=neural, segments=segments, trust=trust,
-            transpose=transpose, max_bytes=max_bytes, bin=bin, units=units,
+            transpose=transpose, max_bytes=max_bytes, bin=bin, units=units, gaps=gaps,
         )  # fmt: skip
     else:
         recordings = load(data)
         of_file = {
             "neural": neural, "segments": segments, "transpose": transpose, "max_bytes": max_bytes,
-            "bin": bin, "units": units,
+            "bin": bin, "units": units, "gaps": gaps,
         }  # fmt: skip
         given = [f"`{name}`" for name, value in of_file.items() if value]
         if given:

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from grevy.config import RunConfig, config_text, run_id
 from grevy.data import Array, Recording, Split, data_checksum, join_recordings, steps_inside
 from grevy.evaluation import require_umap
 from grevy.report import describe_data, summarise, write_report
+from grevy.runs.adding import check_base, run_model, settle_base
 from grevy.runs.assessment import assess, embed_recordings
 from grevy.runs.finished import Run, finished_run
 from grevy.runs.holding_out import (
@@ -23,7 +25,12 @@ from grevy.runs.holding_out import (
     settle_seed,
     training_parts,
 )
-from grevy.runs.preparing import load_recordings, make_model, settle_offsets
+from grevy.runs.preparing import (
+    load_recordings,
+    prepare_recordings,
+    settle_offsets,
+    smoothing_reach,
+)
 from grevy.runs.provenance import environment
 
 if TYPE_CHECKING:
@@ -42,6 +49,8 @@ def run_experiment(
     resume: bool = False,
     checkpoint_minutes: float = 1.0,
     verbose: bool = True,
+    recordings: Sequence[Recording] | None = None,
+    seen: Callable[[int, float], object] | None = None,
 ) -> Run:
     """Do one run; what a user should know on the way is logged.
 
@@ -57,6 +66,11 @@ def run_experiment(
         How often training is kept there.
     verbose : bool
         Show progress on standard error.
+    recordings : sequence of Recording, optional
+        What the configuration names, where it is loaded already: as by `load_recordings`.
+    seen : callable, optional
+        Called at each look at the validation blocks with the steps trained and the goodness of fit
+        there, in bits. What it raises ends the run; the training so far is kept.
 
     Raises
     ------
@@ -70,7 +84,8 @@ def run_experiment(
     from grevy.model import Checkpoints
 
     began = time.monotonic()
-    done = finished_run(config) if resume and not overwrite else None
+    config = settle_base(config)
+    done = finished_run(config, recordings) if resume and not overwrite else None
     if done is not None:
         _LOG.info(f"{done.folder.root} is already finished; nothing was changed.")
         return done
@@ -78,16 +93,20 @@ def run_experiment(
         checkpoints = Checkpoints(folder / archive.CHECKPOINTS, checkpoint_minutes)
         if not (resume or overwrite):
             checkpoints.refuse_unfinished(folder.root)
-        recordings = load_recordings(config)
+        if recordings is None:
+            recordings = load_recordings(config)
+        check_base(config, recordings)
         config = settle_seed(config, checkpoints, resume)
         config = settle_offsets(config, recordings)
-        model = make_model(config, verbose)
-        split = holdout_split(model, recordings, config.holdout, config.split)
+        model = run_model(config, verbose)
+        reach = smoothing_reach(config, recordings)
+        split = holdout_split(model, recordings, config.holdout, config.split, reach)
+        prepare_recordings(recordings, split, config, quiet=False)  # what is wrong is said now
         if config.umap:
             require_umap()
         config = settle_folds(model, recordings, config)
         _LOG.info(describe_data(recordings))
-        config = train(model, recordings, split, config, checkpoints, resume)
+        config = train(model, recordings, split, config, checkpoints, resume, seen)
         with keeping_training(checkpoints):
             embedding = embed_recordings(model, recordings)
             found = assess(model, recordings, embedding, split, config)
@@ -111,22 +130,29 @@ def train(
     config: RunConfig,
     checkpoints: "Checkpoints | None",
     resume: bool,
+    seen: Callable[[int, float], object] | None = None,
 ) -> RunConfig:
     """Train the model on the training blocks; return the configuration as resolved."""
     from grevy.model import check_one_row_for_each_step, sampling_plan
 
     check_one_row_for_each_step(model.parameters, recordings[0].n_neurons)
-    seen, validation = training_parts(model, recordings, split, config)
+    parts, validation = training_parts(model, recordings, split, config)
+    if validation is not None:
+        validation = replace(validation, seen=seen)
     plan = sampling_plan(model.parameters, recordings)
-    fewest = min(int(np.diff(recording.segments).sum()) for recording in seen)
+    tell_short_segments(model, recordings, plan)
+    fewest = min(int(np.diff(recording.segments).sum()) for recording in parts)
     if config.batch_size is not None and config.batch_size > fewest:
         _LOG.warning(
             f"the batch size of {config.batch_size} exceeds the {fewest} time steps to train on; "
             f"steps are then drawn more than once in a batch."
         )
     try:
-        given = seen if len(seen) > 1 else seen[0]
-        model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
+        given = parts if len(parts) > 1 else parts[0]
+        if config.base_model is not None:  # short, so that nothing is kept of it on the way
+            model.fit(given, adapt=True)
+        else:
+            model.fit(given, checkpoints=checkpoints, resume=resume, validation=validation)
     except (KeyboardInterrupt, SystemExit):
         kept = checkpoints.newest() if checkpoints else []
         if kept:
@@ -137,6 +163,26 @@ def train(
         raise
     settled = {**settled_settings(model, plan), "nulls": config.n_nulls}
     return config.model_copy(update=settled)
+
+
+def tell_short_segments(
+    model: "CEBRA", recordings: Sequence[Recording], plan: "SamplingPlan"
+) -> None:
+    """Warn once of segments (short trials, say) in which no sample for the training fits."""
+    from grevy.model import model_receptive_field
+
+    window, why = sum(model_receptive_field(model.parameters)), "a window"
+    needed = window
+    if plan.conditional == "time" or plan.hybrid:
+        needed, why = window + min(plan.time_offsets), "a window and the time offset"
+    lengths = np.concatenate([np.diff(each.segments)[:, 0] for each in recordings])
+    short = int((lengths < needed).sum())
+    if short:
+        _LOG.warning(
+            f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
+            f"nothing in them is trained on; they are embedded all the same. Use a model with a "
+            f"shorter receptive field if they matter."
+        )
 
 
 @contextmanager

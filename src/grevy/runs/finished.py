@@ -7,7 +7,7 @@ from typing import Any
 
 from grevy import archive
 from grevy.archive import ArchivedRun, RunFolder, read_run
-from grevy.config import RunConfig, incidental_settings, known_settings, make_config
+from grevy.config import RunConfig, deciding, known_settings, make_config
 from grevy.data import Recording, data_checksum
 from grevy.errors import GrevyError
 from grevy.report import summarise, write_report
@@ -38,8 +38,14 @@ class Run:
     summary: str
 
 
-def finished_run(config: RunConfig) -> Run | None:
+def finished_run(config: RunConfig, recordings: Sequence[Recording] | None = None) -> Run | None:
     """Read the run in the output folder if it is finished; None if it is not.
+
+    Parameters
+    ----------
+    config : RunConfig
+    recordings : sequence of Recording, optional
+        What the configuration names, where it is loaded already.
 
     Raises
     ------
@@ -52,7 +58,9 @@ def finished_run(config: RunConfig) -> Run | None:
     run = read_run(folder)
     archived = make_config(known_settings(run.config))
     differing = _differing(config, archived)
-    if not differing and not made_from(run, load_recordings(config)):
+    if not differing and not made_from(
+        run, load_recordings(config) if recordings is None else recordings
+    ):
         differing = ["the data are others"]
     if differing:
         raise GrevyError(
@@ -74,14 +82,33 @@ def made_from(run: ArchivedRun, recordings: Sequence[Recording]) -> bool:
 
 def _differing(asked: RunConfig, archived: RunConfig) -> list[str]:
     """Say which settings that decide a result were others; what was left open is any."""
-    found = []
-    for name, value in asked:
-        there = getattr(archived, name)
+    here, known = (deciding(config.model_dump()) for config in (asked, archived))
+    found = _sessions_differing(here.pop("sessions", ()), known.pop("sessions", ()))
+    for name in () if found else here:
+        value, there = here[name], known[name]
         same_name = (value, there) == ("delta", "delta_normal")  # one has two names
         left_open = value is None and name in SETTLED
-        if value != there and not (left_open or same_name) and name not in incidental_settings():
+        if value != there and not (left_open or same_name):
             found.append(f"`{name}` is {_plain(there)} there and {_plain(value)} here")
     return found
+
+
+def _sessions_differing(
+    asked: Sequence[dict[str, Any]], archived: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Say in what the recordings of two runs are read differently."""
+    if len(asked) != len(archived):
+        return [f"it has {len(archived) or 'no'} `sessions`, and {len(asked) or 'none'} are here"]
+    where: dict[str, list[int]] = {}
+    for number, (here, there) in enumerate(zip(asked, archived, strict=True), start=1):
+        for name, value in here.items():
+            if value != there[name]:
+                said = f"is {_plain(there[name])} there and {_plain(value)} here"
+                where.setdefault(f"`{name}` {said}", []).append(number)
+    return [
+        said + ("" if len(each) == len(asked) else f" (recording {', '.join(map(str, each))})")
+        for said, each in where.items()
+    ]
 
 
 def _plain(value: Any) -> str:

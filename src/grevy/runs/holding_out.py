@@ -18,6 +18,7 @@ from grevy.data import (
     training_segments,
 )
 from grevy.errors import GrevyError
+from grevy.runs.preparing import prepare_recordings, smoothing_reach
 
 if TYPE_CHECKING:
     from grevy.model import CEBRA, Checkpoints, Validation
@@ -27,12 +28,21 @@ USUAL_FOLDS = 5
 """The folds of a run that does not say how many."""
 
 
-def training_gap(model: "CEBRA") -> int:
-    """Return the steps that keep every training window and pair away from a test step."""
+def training_gap(model: "CEBRA", reach: int = 0) -> int:
+    """Return the steps that keep every training window and pair away from a test step.
+
+    Parameters
+    ----------
+    model : CEBRA
+    reach : int
+        Over how many steps smoothing spreads a step; a fitted model knows that itself.
+    """
     from grevy.model import model_receptive_field
 
     parameters = model.parameters
-    return sum(model_receptive_field(parameters)) + max(parameters.time_offsets)
+    known = getattr(model, "preparations_", None) or ()
+    reach = max([reach, *(each.before + each.after for each in known)])
+    return sum(model_receptive_field(parameters)) + max(parameters.time_offsets) + reach
 
 
 def settle_seed(config: RunConfig, checkpoints: "Checkpoints | None", resume: bool) -> RunConfig:
@@ -59,7 +69,11 @@ def settle_seed(config: RunConfig, checkpoints: "Checkpoints | None", resume: bo
 
 
 def holdout_split(
-    model: "CEBRA", recordings: Sequence[Recording], holdout: float, split: SplitKind = "blocks"
+    model: "CEBRA",
+    recordings: Sequence[Recording],
+    holdout: float,
+    split: SplitKind = "blocks",
+    reach: int = 0,
 ) -> Split | None:
     """Set time aside: blocks kept from training by receptive field and time offset, or segments.
 
@@ -71,6 +85,8 @@ def holdout_split(
     holdout : float
         Fraction of the time steps inside segments; 0 for none.
     split : {"blocks", "segments"}
+    reach : int
+        Over how many steps smoothing spreads a step; see `smoothing_reach`.
 
     Returns
     -------
@@ -84,7 +100,8 @@ def holdout_split(
     """
     if not holdout:
         return None
-    return hold_out(laid_out(recordings), split, holdout, training_gap(model), _seed(model))
+    gap = training_gap(model, reach)
+    return hold_out(laid_out(recordings), split, holdout, gap, _seed(model))
 
 
 def fold_splits(
@@ -109,8 +126,8 @@ def fold_splits(
             f"`folds={config.folds}`: no label was given, so there is nothing to decode in each "
             f"fold. Name one with `label`, or leave `folds` out."
         )
-    each, gap = laid_out(recordings), training_gap(model)
-    return cut_folds(each, config.split, config.folds, gap, _seed(model))
+    gap = training_gap(model, smoothing_reach(config, recordings))
+    return cut_folds(laid_out(recordings), config.split, config.folds, gap, _seed(model))
 
 
 def settle_folds(model: "CEBRA", recordings: Sequence[Recording], config: RunConfig) -> RunConfig:
@@ -149,15 +166,16 @@ def _seed(model: "CEBRA") -> int:
 def training_parts(
     model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
 ) -> "tuple[list[Recording], Validation | None]":
-    """Restrict recordings to what is trained on, and take blocks for validation out of that."""
-    seen = list(recordings if split is None else restricted(recordings, split.train))
+    """Prepare recordings, restrict them to what is trained on, and set validation blocks aside."""
+    prepared = prepare_recordings(recordings, split, config)
+    seen = list(prepared if split is None else restricted(prepared, split.train))
     if not config.validation:
         return seen, None
     from grevy.model import Validation
 
-    apart = []
+    apart, gap = [], training_gap(model, smoothing_reach(config, recordings))
     for number, recording in enumerate(seen):
-        inner = cut_validation(recording.segments, config.validation, training_gap(model))
+        inner = cut_validation(recording.segments, config.validation, gap)
         apart.append(training_segments(recording.segments, inner.test))
         runs = training_segments(recording.segments, inner.train)
         seen[number] = replace(recording, segments=runs)

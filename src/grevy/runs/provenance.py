@@ -1,5 +1,6 @@
 """Versions, platform, threads and compiled loops: what else decides about last bits."""
 
+import gc
 from typing import Any
 
 
@@ -26,6 +27,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def granted_threads() -> int:
+    """Return how many threads can run at once in this process, or as many as it was told to use."""
+    from grevy.engine import thread_count
+
+    return thread_count()
+
+
 def keep_to_granted_threads() -> None:
     """Let this process start no more threads than may run at once: torch, and products of numpy.
 
@@ -43,3 +51,18 @@ def keep_to_granted_threads() -> None:
     for each in ThreadpoolController().lib_controllers:
         if each.user_api == "blas" and each.num_threads > count:
             each.set_num_threads(count)
+
+
+def load_what_trains() -> None:
+    """Import `grevy.model`, and keep what comes with it out of every search for garbage.
+
+    Its libraries make hundreds of thousands of objects that stay until the end. Looking through
+    them again and again takes a tenth of the imports, and long as the process ends. For an
+    application: it changes the process.
+    """
+    gc.disable()
+    try:
+        import grevy.model  # noqa: F401
+    finally:
+        gc.enable()
+        gc.freeze()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archive import ArchivedRun, RunFolder, read_run
+from grevy.archive import ArchivedRun, RunFolder, read_run, recording_names
 from grevy.config import RunConfig, known_settings, make_config, refuse_imports
 from grevy.data import (
     Array,
@@ -23,10 +23,15 @@ from grevy.data import (
     steps_inside,
 )
 from grevy.errors import GrevyError
-from grevy.evaluation import evaluate, require_umap
+from grevy.evaluation import Together, evaluate, evaluate_across, require_umap
 from grevy.runs.finished import made_from
 from grevy.runs.holding_out import training_gap
-from grevy.runs.preparing import load_recordings, make_model
+from grevy.runs.preparing import (
+    load_recordings,
+    make_model,
+    prepare_recordings,
+    smoothing_reach,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,13 +62,15 @@ class EvaluationRequest:
         Steps between training and test, for an ``.npy`` file.
     window : int
         Time steps that the encoder of an ``.npy`` file saw, around each; baselines see the same.
+    causal : bool
+        Whether those end with the step itself, in place of lying around it.
     nulls : int or None
         How often labels are moved; as in the run, or 1000, if None.
     umap : bool
         Whether UMAP is a baseline too; it is as well where the run had it.
     seed : int
         Decides nulls and intervals and, for an ``.npy`` file, which segments are held out.
-    label_data, transpose, max_bytes, bin, units
+    label_data, transpose, max_bytes, bin, units, gaps
         As for `grevy.read_recording`.
     imports : tuple of str
         Modules or files that register data sets. Those of a run are among them, or `trust` is
@@ -80,6 +87,7 @@ class EvaluationRequest:
     split: str | None = None
     gap: int = 0
     window: int = 1
+    causal: bool = False
     nulls: int | None = None
     umap: bool = False
     seed: int = 0
@@ -89,6 +97,7 @@ class EvaluationRequest:
     max_bytes: int | None = None
     bin: float | None = None
     units: str | None = None
+    gaps: str | None = None
     imports: tuple[str, ...] = ()
 
 
@@ -119,14 +128,14 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     """Score an archived embedding by its archived labels, beside the data if that is still here."""
     given = (
         request.data, request.neural, request.labels, request.period, request.segments,
-        request.label_data, request.transpose, request.bin, request.units, request.gap,
-        request.window > 1,
+        request.label_data, request.transpose, request.bin, request.units, request.gaps,
+        request.gap, request.window > 1, request.causal,
     )  # fmt: skip
     if any(given):
         raise GrevyError(
             f"{request.target} is a run, which knows its data and labels. Leave `data`, `neural`, "
             f"`labels`, `period`, `segments`, `label_data`, `transpose`, `bin`, `units`, "
-            f"`gap` and `window` out."
+            f"`gaps`, `gap`, `window` and `causal` out."
         )
     from grevy.model import model_receptive_field
 
@@ -151,12 +160,17 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     for module in (*request.imports, *settings.imports):  # the model may be one that they register
         import_module(module)
     model = make_model(settings.model_copy(update={"device": "cpu"}), verbose=False)
-    whole, neural = _archived_recording(run, _still_here(run, settings))
+    loaded = _still_here(run, settings)
+    whole = _archived_recording(run, loaded)
+    gap = training_gap(model, smoothing_reach(settings, [whole]))
     split = None
     if settings.holdout:
         each = _segments_of_each(run)
         seed = settings.seed or 0
-        split = hold_out(each, settings.split, settings.holdout, training_gap(model), seed)
+        split = hold_out(each, settings.split, settings.holdout, gap, seed)
+    neural = None
+    if loaded is not None:
+        neural = prepare_recordings([loaded], split, settings)[0].neural
     trained = _trained_nulls(run) if settings.n_nulls else {}
     if trained and request.nulls not in (None, *(null["n"] for null in trained.values())):
         _LOG.warning(
@@ -166,9 +180,13 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     found = evaluate(
         run.embedding, whole, split, neural,
         window=model_receptive_field(model.parameters),
-        nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=training_gap(model),
+        nulls=0 if trained else settings.n_nulls, seed=request.seed, gap=gap,
         metric=settings.distance, umap=_has_umap(settings.umap or request.umap),
     )  # fmt: skip
+    if len(run.manifest["data"]) > 1 and split is not None and whole.labels:
+        found.metrics.update(
+            _across(run, whole, split, settings, request.seed, training_gap(model))
+        )
     notes = [found.metrics.get("note", "")]
     for name, scores in found.metrics["scores"].items() if trained else ():
         own = run.metrics["scores"][name]
@@ -177,6 +195,24 @@ def _evaluate_run(request: EvaluationRequest) -> dict[str, Any]:
     if any(notes):
         found.metrics["note"] = " ".join(filter(None, notes))
     return {**{name: run.metrics[name] for name in _KEPT if name in run.metrics}, **found.metrics}
+
+
+def _across(
+    run: ArchivedRun, whole: Recording, split: Split, settings: RunConfig, seed: int, gap: int
+) -> dict[str, Any]:
+    """Score each of several recordings again; what other encoders were trained for is kept."""
+    edges = end_to_end(each["time_steps"] for each in run.manifest["data"])
+    found = evaluate_across(
+        run.embedding, Together(whole, recording_names(run.manifest), edges), split,
+        nulls=settings.n_nulls, seed=seed, gap=gap, metric=settings.distance,
+    )  # fmt: skip
+    for own, kept in zip(found["recordings"], run.metrics.get("recordings", []), strict=False):
+        for name, scores in own["scores"].items() if settings.n_nulls else ():
+            before = kept["scores"].get(name, {})
+            if (before.get("null") or {}).get("method") == "folds" or run.metrics.get("folds"):
+                del scores["null" if "null" in scores else "no_p"]
+                scores |= {key: before[key] for key in ("null", "no_p") if key in before}
+    return found
 
 
 def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
@@ -199,6 +235,7 @@ def _still_here(run: ArchivedRun, settings: RunConfig) -> Recording | None:
 _KEPT = (
     "chance_nats", "goodness_of_fit_bits", "goodness_of_fit_heldout_bits",
     "goodness_of_fit_heldout_error", "validation", "folds", "consistency",
+    "neurons_left_out",
 )  # fmt: skip
 
 
@@ -231,8 +268,8 @@ def _segments_of_each(run: ArchivedRun) -> list[IntArray]:
     return [run.segments[owner == number] for number in range(max(len(lengths), 1))]
 
 
-def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Recording, Any]:
-    whole = Recording(
+def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> Recording:
+    return Recording(
         neural=np.zeros((len(run.embedding), 0), np.float32),
         labels=run.labels,
         segments=run.segments,
@@ -240,7 +277,6 @@ def _archived_recording(run: ArchivedRun, loaded: Recording | None) -> tuple[Rec
         source=str(run.folder.root),
         latent=None if loaded is None else loaded.latent,
     )
-    return whole, None if loaded is None else loaded.neural
 
 
 def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
@@ -258,7 +294,7 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
         "segments": request.segments, "imports": request.imports or None, "split": request.split,
         "label_data": request.label_data, "transpose": request.transpose or None,
         "max_bytes": request.max_bytes, "nulls": request.nulls, "bin": request.bin,
-        "units": request.units,
+        "units": request.units, "gaps": request.gaps,
     }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     config = make_config({**settings, "trust": request.trust})
@@ -287,7 +323,8 @@ def _evaluate_embedding(request: EvaluationRequest) -> dict[str, Any]:
     gap = max(request.gap, request.window if request.window > 1 else 0)
     split = hold_out(laid_out(recordings), config.split, holdout, gap, request.seed)
     neural = recordings[0].neural if len(recordings) == 1 else None
-    before = request.window // 2
+    # As encoders lay theirs: around the present step, or up to it.
+    before = request.window - 1 if request.causal else request.window // 2
     found = evaluate(
         embedding, whole, split, neural,
         window=(before, request.window - before), nulls=config.n_nulls, seed=request.seed,

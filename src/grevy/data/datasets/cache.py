@@ -61,16 +61,16 @@ class Cache:
         if found is not None:
             return found
         target = cache_directories()[0] / relative
-        advice = f"Put the file at {target}, or set CEBRA_DATADIR to the folder that holds it."
+        published = self.published[relative]
+        packed = ", unpacked with gunzip" if published.packed_md5 else ""
+        advice = (
+            f"Put the file at {target} (from {published.url}{packed}), or set CEBRA_DATADIR to the "
+            f"folder that holds {relative}."
+        )
         if self.offline:
             raise GrevyError(f"{relative} is not on this computer, and downloads are off. {advice}")
-        if relative not in self.published:
-            raise GrevyError(
-                f"{relative} is not on this computer, and cebra names no address to fetch it "
-                f"from. {advice}"
-            )
         try:
-            download(self.published[relative], target, self.timeout)
+            download(published, target, self.timeout)
         except GrevyError as error:
             raise GrevyError(
                 f"{relative} is not on this computer, and fetching it failed: {error} {advice}"

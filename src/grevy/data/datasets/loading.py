@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from grevy.data.arrays import Array
-from grevy.data.datasets.cache import Cache, cebras_datasets
+from grevy.data.datasets.cache import Cache, cache_directories, cebras_datasets
 from grevy.data.datasets.downloads import Published, download, md5
+from grevy.data.datasets.sources import require_files
 from grevy.data.datasets.synthetic import NOISES, generate
 from grevy.data.files.joblib_files import read_joblib
 from grevy.data.labels import Label, continuous, make_label
@@ -84,6 +85,7 @@ def load(
         return (_synthetic(name, _SYNTHETIC[name], cache),)
     if name not in cebras_datasets().get_options():
         raise unknown("data set", name, names())
+    require_files(name, cache_directories()[0])
     dataset = _initialised(name, cache)
     if not hasattr(dataset, "iter_sessions"):
         return (_recording(name, name, dataset),)
@@ -97,6 +99,9 @@ def _synthetic(name: str, noise: str, cache: Cache) -> Recording:
     """Read or make one of the published data sets with a known latent."""
     relative = f"synthetic/continuous_label_{noise}.jl"
     try:
+        if cache.offline and noise in NOISES and cache.find(relative) is None:
+            # Said without its address: to look that up takes longer than to make the data.
+            raise GrevyError(f"{relative} is not on this computer, and downloads are off.")
         path = cache.provide(relative)
     except GrevyError as error:
         if noise not in NOISES:

@@ -21,7 +21,8 @@ from grevy.data.files.entries import (
     refused_kind,
     sample_rows,
 )
-from grevy.data.files.limits import SURELY_FITS, Limit
+from grevy.data.files.hdf5_texts import read_texts
+from grevy.data.files.limits import Limit
 
 # Every object takes some bytes of its own in a file; where links and references lead to the same
 # ones over and over, far more are met than the file can hold.
@@ -47,14 +48,15 @@ class _Walk:
     met: int = 0
     spent: int = 0
 
-    def through(self, key: str, item: Any, above: frozenset[int]) -> Iterator[tuple[str, Entry]]:
+    def through(self, key: str, item: Any, above: frozenset[Any]) -> Iterator[tuple[str, Entry]]:
         """Walk through groups, structs and cells; `above` holds the addresses passed on the way."""
         import h5py
 
         self.met += 1
         if self.met > max(SURELY_FEW, self.limit.size // BYTES_EACH):
             raise ValueError("its links and references lead to the same objects over and over")
-        address = h5py.h5o.get_info(item.id).addr
+        # Asking for more than its address would have the library measure it, and crash on the way.
+        address = h5py.h5g.get_objinfo(item.id).objno
         if address in above or len(above) > DEEPEST:
             return
         above = above | {address}
@@ -77,7 +79,7 @@ class _Walk:
                 yield key, Entry(shape, dtype, read, _unpacked(item), sample)
 
     def _references(
-        self, key: str, item: Any, above: frozenset[int]
+        self, key: str, item: Any, above: frozenset[Any]
     ) -> Iterator[tuple[str, Entry]]:
         """Follow a MATLAB cell, or one field of an array of structs."""
         if not (_matlab_class(item) or _matlab_class(item.parent)):
@@ -208,7 +210,7 @@ def read_dataset(item: Any, limit: Limit) -> Array:
         raise refused_kind(limit.path, item.name, item.dtype)
     _checked(item, limit)
     if item.dtype.kind == "O":
-        return as_text(_texts(item, limit), limit)
+        return as_text(read_texts(item, limit), limit)
     array = np.asarray(item[()])
     kind = _matlab_class(item)
     if not kind:
@@ -221,16 +223,3 @@ def read_dataset(item: Any, limit: Limit) -> Array:
     if kind == b"char":
         return np.array(["".join(map(chr, row)) for row in np.atleast_2d(array.T)])
     return array.T.astype(bool) if kind == b"logical" else array.T
-
-
-def _texts(item: Any, limit: Limit) -> Array:
-    """Read texts a few at a time: each is as long as it likes, and many may be the same one."""
-    if not item.ndim:
-        return np.asarray(item[()], object)
-    rows = max(1, SURELY_FITS // (limit.size * max(math.prod(item.shape[1:]), 1)))
-    parts, read = [np.empty((0, *item.shape[1:]), object)], 0
-    for start in range(0, len(item), rows):
-        parts.append(item[start : start + rows])
-        read += sum(map(len, parts[-1].ravel()))
-        limit.check(read, f"the texts of {item.name!r}")
-    return np.concatenate(parts)

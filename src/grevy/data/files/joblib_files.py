@@ -56,8 +56,9 @@ def read_joblib(path: str | Path, *, trust: bool) -> Any:
         ) from error
     except Exception as error:  # arbitrary bytes make a pickle reader raise almost anything
         raise GrevyError(
-            f"{path} cannot be read as a joblib file: {type(error).__name__}: {error}. It may be "
-            f"truncated or damaged; make or download it again."
+            f"{path} cannot be read as a joblib file ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}). It may be truncated or damaged; make or "
+            f"download it again."
         ) from error
 
 
@@ -129,7 +130,10 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
 def _storage(data: bytes) -> Any:
     import torch
 
-    return torch.load(io.BytesIO(data), weights_only=True)
+    try:
+        return torch.load(io.BytesIO(data), weights_only=True)
+    except Exception as error:  # torch would advise to let it run code
+        raise ValueError("a tensor whose numbers cannot be read") from error
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
@@ -165,6 +169,19 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 _BUILD: Callable[[Any], None] = pickle._Unpickler.dispatch[pickle.BUILD[0]]
 
 
+class _Bounded:
+    """A stream that makes no room for more bytes than it has."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.readline = stream.readline
+
+    def read(self, size: int) -> bytes:
+        if size > _remaining(self._stream):
+            raise ValueError(f"{size} bytes are longer than the file")
+        return self._stream.read(size)
+
+
 class _Unpickler(pickle._Unpickler):
     """Reads the pickle format, but finds only what `_ALLOWED` lists."""
 
@@ -172,7 +189,7 @@ class _Unpickler(pickle._Unpickler):
     stack: list[Any]
 
     def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream)
+        super().__init__(_Bounded(stream))
         self._stream = stream
 
     def find_class(self, module: str, name: str) -> Any:
@@ -192,6 +209,7 @@ class _Unpickler(pickle._Unpickler):
             self.stack[-1] = target.read(self._stream)
 
     dispatch[pickle.BUILD[0]] = load_build
+    del dispatch[pickle.BYTEARRAY8[0]]  # it makes room for whatever length is named
 
 
 def _plain(value: Any, seen: dict[int, Any]) -> Any:

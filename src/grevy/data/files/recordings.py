@@ -17,9 +17,11 @@ from grevy.data.files.label_specs import (
     refuse_period,
 )
 from grevy.data.files.nwb.reading import read_nwb
+from grevy.data.files.trial_tables import names_a_table, read_trials, runs_of_trials
 from grevy.data.labels import Label
+from grevy.data.preparing.gaps import filled, without_steps
 from grevy.data.recording import Recording, make_recording
-from grevy.errors import GrevyError
+from grevy.errors import GrevyError, unknown
 
 NWB = ".nwb"
 
@@ -38,6 +40,7 @@ def read_recording(
     label_data: str | Path | None = None,
     bin: float | None = None,
     units: str | None = None,
+    gaps: str | None = None,
 ) -> Recording:
     """Read a recording from one file, or its labels from a second one.
 
@@ -58,7 +61,9 @@ def read_recording(
         One full turn of the circular labels in their own unit; 2 pi if not given.
     segments : str, optional
         Key of (S, 2) runs [start, stop), or of one identifier for each time step; of an NWB file
-        a table of intervals, such as `trials`.
+        a table of intervals, such as `trials`. Or a .csv, .tsv or .parquet file of trials: with
+        columns start_time and stop_time in seconds from the start of the recording (or on the
+        clock of an NWB file), or start and stop in steps.
     sampling_rate : float, optional
         In Hz.
     trust : bool
@@ -74,6 +79,9 @@ def read_recording(
     units : str, optional
         NWB only: which units to take, as comparisons of their columns joined by and, or, not:
         ``quality == 'good' and snr > 3``.
+    gaps : {"nan"}, optional
+        Leave steps with NaN in the neural data, a label or a trial number out of every segment,
+        instead of refusing them. What is there afterwards is no data.
 
     Notes
     -----
@@ -84,6 +92,8 @@ def read_recording(
     GrevyError
         If the file cannot be read, a key or kind is wrong, or the arrays do not fit together.
     """
+    if gaps not in (None, "nan"):
+        raise unknown("gaps", str(gaps), ["nan"])
     if Path(path).suffix.lower() == NWB or Path(label_data or "").suffix.lower() == NWB:
         others = {
             "label_data": label_data, "transpose": transpose, "sampling_rate": sampling_rate,
@@ -91,7 +101,7 @@ def read_recording(
         _refuse_beside_nwb(path, label_data, others)
         return read_nwb(
             path, neural=neural, labels=labels, period=period, segments=segments, bin=bin,
-            units=units, max_bytes=max_bytes,
+            units=units, max_bytes=max_bytes, gaps=gaps,
         )  # fmt: skip
     given = [f"`{name}`" for name, value in (("bin", bin), ("units", units)) if value is not None]
     if given:
@@ -103,8 +113,15 @@ def read_recording(
     file = activity_file
     if label_data is not None:
         file = _File.opened(label_data, trust, max_bytes, transpose)
-    specs = [parse_spec(spec, lambda key: dotted(key) in file.entries) for spec in labels]
+
+    def is_key(key: str) -> bool:
+        return dotted(key) in file.entries
+
+    specs = [parse_spec(spec, is_key) for spec in labels]
     refuse_period(period, specs)
+    trials = None
+    if segments is not None and names_a_table(segments, is_key):
+        trials, segments = read_trials(segments, max_bytes), None
     keys = [spec.key for spec in specs] + ([segments] if segments else [])
     taken = frozenset(name for key in keys for name in matching(file.path, file.entries, key))
     taken = taken if file is activity_file else frozenset()
@@ -114,14 +131,35 @@ def read_recording(
     activity = activity_file.read(name, taken)
     if file is not activity_file:
         _check_lengths(file, keys, activity_file.path, len(activity))
-    made = [_label(file, spec, period, activity) for spec in specs]
-    return make_recording(
+    missing: list[Array] = []
+    if gaps is not None:
+        activity = _whole("the neural data", activity, missing)
+    made = []
+    for spec in specs:
+        values = _upright(file.read(spec.key))
+        if gaps is not None:
+            values = _whole(f"the label {spec.key!r}", values, missing)
+        made.append(_label(file, spec, values, period, activity))
+    runs = None if segments is None else _runs(file.read_segments(segments))
+    if trials is not None:
+        runs = runs_of_trials(trials, len(activity), sampling_rate)
+    if gaps is not None and runs is not None and runs.ndim == 1:
+        runs = _whole(f"the segments {segments!r}", runs, missing)
+    recording = make_recording(
         activity,
         made,
-        segments=None if segments is None else _runs(file.read_segments(segments)),
+        segments=runs,
         sampling_rate=sampling_rate,
         source=str(path) if label_data is None else f"{path}, labels from {label_data}",
     )
+    return without_steps(recording, missing)
+
+
+def _whole(name: str, values: Array, missing: list[Array]) -> Array:
+    """Fill steps that hold NaN, and note which they are."""
+    values, gone = filled(name, values)
+    missing.append(gone)
+    return values
 
 
 def _refuse_beside_nwb(
@@ -207,8 +245,9 @@ def _only_candidate(path: Path, entries: Entries, taken: frozenset[str]) -> str:
     )
 
 
-def _label(file: _File, spec: LabelSpec, period: float | None, activity: Array) -> Label:
-    values = _upright(file.read(spec.key))
+def _label(
+    file: _File, spec: LabelSpec, values: Array, period: float | None, activity: Array
+) -> Label:
     if len(values) != len(activity) and activity.ndim == 2:
         _refuse_transposed(file, spec.key, values, activity)
     return label_as_asked(spec, values, period, len(activity))

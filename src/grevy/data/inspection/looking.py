@@ -12,6 +12,7 @@ from grevy.data.labels import TAU, Kind
 # A label has few columns, and a class comes back; more would be something else.
 MOST_COLUMNS, MOST_CLASSES = 10, 50
 # Steps of a clock differ by less than this share.
+MOST_GAPS = 0.5  # of the rows; beyond, a neuron or a column is missing
 EVEN = 0.1
 # Steps that a segment should have, for the windows of the usual models.
 LONG_ENOUGH = 20
@@ -51,6 +52,8 @@ class Found:
         Whether it looks like trial numbers, one for each step.
     sampled : int or None
         How many of the first rows all of this is by; None if by all.
+    gaps : bool
+        Whether NaN is all that is wrong, in at most half of the rows: they can be left out.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Found:
     clock: float | None = None
     segments: bool = False
     sampled: int | None = None
+    gaps: bool = False
 
     @property
     def upright(self) -> tuple[int, ...]:
@@ -106,7 +110,7 @@ def look(
     kind, turn = _kind(column)
     return Found(
         name, shape, dtype, 1, unit, rate, kind, turn, _faults(sample), _clock(name, column),
-        _are_trials(name, column), rows,
+        _are_trials(name, column), rows, _has_gaps(sample),
     )  # fmt: skip
 
 
@@ -118,6 +122,16 @@ def _faults(sample: Array) -> tuple[str, ...]:
     if sample.size > 1 and (sample == sample.reshape(-1)[0]).all():
         found.append("constant")
     return tuple(found)
+
+
+def _has_gaps(sample: Array) -> bool:
+    if sample.dtype.kind != "f" or np.isinf(sample).any():
+        return False
+    missing = np.isnan(sample)
+    if 1 in sample.shape:
+        missing = missing.reshape(-1, 1)
+    rows = missing.any(axis=tuple(range(1, missing.ndim)))
+    return bool(rows.any() and rows.mean() <= MOST_GAPS)
 
 
 def _kind(values: Array) -> tuple[Kind | None, float | None]:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from grevy.data.clocks import DEGREES
 from grevy.data.files.entries import sample_rows
 from grevy.data.files.hdf5 import read_rows
 from grevy.data.files.nwb.contents import found_path, list_contents
-from grevy.data.files.nwb.series import DEGREES, NO_UNIT
+from grevy.data.files.nwb.series import NO_UNIT
 from grevy.data.files.nwb.tree import Tree, number, opened, text
 from grevy.data.inspection.looking import LABEL, LONG_ENOUGH, NEURAL, Found, look
 from grevy.data.inspection.starting import Start, label_settings

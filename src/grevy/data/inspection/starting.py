@@ -54,9 +54,13 @@ def gathered(found: Sequence[Found]) -> list[Found]:
         if len(members) >= FEWEST_COLUMNS and same == names:
             faults = tuple(dict.fromkeys(fault for each in members for fault in each.faults))
             faults = tuple(fault for fault in faults if fault != "constant")
-            whole = replace(
-                members[0], name=f"{prefix}*", count=len(members), faults=faults, clock=None
+            gaps = bool(faults) and all(
+                each.gaps for each in members if set(each.faults) & {*faults}
             )
+            whole = replace(
+                members[0], name=f"{prefix}*", count=len(members), faults=faults, clock=None,
+                gaps=gaps,
+            )  # fmt: skip
             patterns.update(dict.fromkeys(names, whole))
     result: list[Found] = []
     for each in found:
@@ -94,12 +98,13 @@ def start_on(found: Sequence[Found]) -> Start:
     rest = [each for each in found if each is not neural]
     labels = sorted(
         (each for each in rest if _is_label(each, steps, is_turned)),
-        key=lambda each: (bool(LABEL.search(each.name)), not NEURAL.search(each.name)),
+        key=lambda each: (not each.faults, bool(LABEL.search(each.name)),
+                          not NEURAL.search(each.name)),
         reverse=True,
-    )
+    )  # fmt: skip
     segments = [each.name for each in rest if each.segments and each.upright == (steps,)]
     start = Start({}, turned, names, tuple(each.name for each in labels), tuple(segments))
-    if neural.faults:
+    if neural.faults and not neural.gaps:
         return replace(
             start, why_not=f"{neural.name} could be neural data, but holds {neural.faults[0]}"
         )
@@ -108,6 +113,8 @@ def start_on(found: Sequence[Found]) -> Start:
         settings |= label_settings(labels[0], labels[0].name)
     if segments:
         settings["segments"] = segments[0]
+    if neural.gaps or (labels and labels[0].gaps):
+        settings["gaps"] = "nan"
     rate = next((each.clock for each in rest if each.clock and each.upright == (steps,)), None)
     rate = rate or next((each.rate for each in rest if each.rate and _RATE.match(each.name)), None)
     if rate:
@@ -157,7 +164,9 @@ def _columns(each: Found, turned: frozenset[str]) -> int:
 
 
 def _is_label(each: Found, steps: int, turned: bool) -> bool:
-    if (each.kind is None and not turned) or each.faults or each.clock is not None:
+    if (each.kind is None and not turned) or (each.faults and not each.gaps):
+        return False
+    if each.clock is not None:
         return False
     if each.count > 1 or each.segments:
         return False

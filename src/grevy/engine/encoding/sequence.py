@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grevy.data import Array, IntArray, steps_inside
+from grevy.data import Array, IntArray, steps_inside, unmapped
 from grevy.engine.encoding.models import (
     apply_sequence,
     apply_windows,
@@ -62,6 +62,7 @@ def embed(
         If segments hold no step.
     """
     will_compute()
+    neural = unmapped(neural)
     offset = offset or receptive_field(model)
     width = sum(offset)
     network = _compiled(model, width)

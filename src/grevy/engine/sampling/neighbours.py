@@ -71,18 +71,25 @@ def build_index(
             return plant(library, points, box, samples, None)
         ones = np.broadcast_to(np.int64(1), len(points))
         return NeighbourIndex(cKDTree(points, LEAF, boxsize=box), samples, None, ones)
-    order = np.lexsort(points.T[::-1])
-    ordered = points[order]
-    first = np.ones(len(points), bool)
-    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    starts = np.flatnonzero(first)
-    bounds = np.append(starts, len(points))
+    distinct, samples, bounds = _parted(points, samples)
     if library is not None:
-        return plant(library, ordered[starts], box, samples[order], bounds)
-    counts = np.diff(bounds)
+        return plant(library, distinct, box, samples, bounds)
     return NeighbourIndex(
-        cKDTree(ordered[starts], LEAF, boxsize=box), samples[order], starts, counts
+        cKDTree(distinct, LEAF, boxsize=box), samples, bounds[:-1], np.diff(bounds)
     )
+
+
+def _parted(points: FloatArray, samples: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+    """Return distinct points, the samples at each side by side, and their bounds (U + 1,)."""
+    order = np.lexsort(points.T[::-1])
+    samples = samples[order]
+    ordered = points[order]
+    del order  # of millions of points each of these is as large as the labels
+    first = np.ones(len(points) + 1, bool)
+    first[1:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    distinct = ordered[first[:-1]]
+    del ordered
+    return distinct, samples, np.flatnonzero(first)
 
 
 def _all_distinct(points: FloatArray) -> bool:

@@ -1,11 +1,12 @@
 """Charts of one label: decoded against true over held-out time, and where the errors are."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from grevy.archive import ArchivedRun
-from grevy.data import TAU, Array, IntArray, Label
+from grevy.archive import ArchivedRun, recording_names
+from grevy.data import TAU, Array, IntArray, Label, end_to_end
 from grevy.evaluation import MAX_CONFUSED, Decoded
 from grevy.report.figures.colours import BAND, BLUES, DECODED, MAX_CLASSES, WRONG
 from grevy.report.figures.heldout import (
@@ -38,6 +39,8 @@ MAX_DIMENSIONS = 12
 # Over all stretches and dimensions of one label, to keep the page light.
 MAX_DRAWN, MAX_STRETCH = 60_000, 800
 MAX_CLOUD = 4_000
+# Stretches to choose from, of several recordings together.
+MAX_SEVERAL = 24
 
 
 def decoded_charts(run: ArchivedRun, result: LabelResult, place: int) -> list[Chart]:
@@ -76,42 +79,77 @@ def _over_time(
 ) -> Chart:
     rate = run.sampling_rate
     count = _n_dimensions(label)
-    cut = stretches(decoded.steps)
+    cut = _stretches(run, decoded.steps)
     longest = min(MAX_STRETCH, max(50, MAX_DRAWN // (len(cut) * count)))
-    shown = [middle(part, longest) for part in cut]
+    shown = [middle(each.part, longest) for each in cut]
     traces = [
         trace
-        for i, part in enumerate(shown)
+        for i, (each, part) in enumerate(zip(cut, shown, strict=True))
         for j in range(count)
-        for trace in _stretch_traces(label, decoded, part, rate, {"stretch": i, "dimension": j})
+        for trace in _stretch_traces(
+            label, decoded, part, each.start, rate, {"stretch": i, "dimension": j}
+        )
     ]
     own = result.held_out.get("embedding")
     alternative = f"True and decoded {short(label.name, 60)} over {result.where}."
     if own:
         alternative += f" {result.measure.name} {result.say_main(own.score.value)}."
-    cropped = any(part != kept for part, kept in zip(cut, shown, strict=True))
+    cropped = any(each.part != kept for each, kept in zip(cut, shown, strict=True))
     caption = f"The middle {thousands(longest)} steps of each stretch." if cropped else ""
     title = "time (s)" if rate else "time (steps)"
     return Chart(
         f"decoded-{place}", "Decoded against true, over " + result.where, alternative, caption,
         traces, layout({"title": title}, _value_axis(label), showlegend=True),
         choices={
-            "stretch": [_stretch_name(i, decoded.steps[part], rate) for i, part in enumerate(cut)],
+            "stretch": [
+                _stretch_name(each.name or str(i + 1), decoded.steps[each.part] - each.start, rate)
+                for i, each in enumerate(cut)
+            ],
             "dimension": [str(j + 1) for j in range(count)],
         },
     )  # fmt: skip
 
 
-def _stretch_name(i: int, steps: IntArray, rate: float | None) -> str:
+@dataclass(frozen=True)
+class _Stretch:
+    """Held-out steps in a row: of which recording, if there are several, and where that begins."""
+
+    name: str
+    start: int
+    part: slice
+
+
+def _stretches(run: ArchivedRun, steps: IntArray) -> list[_Stretch]:
+    """Cut held-out steps into stretches to look at one by one, none of two recordings."""
+    data = run.manifest.get("data", [])
+    if len(data) < 2:
+        return [_Stretch("", 0, part) for part in stretches(steps)]
+    edges = end_to_end(int(each["time_steps"]) for each in data)
+    found = []
+    for name, start, stop in zip(recording_names(run.manifest), edges, edges[1:], strict=False):
+        first, last = np.searchsorted(steps, [start, stop]).tolist()
+        cut = stretches(steps[first:last]) if last > first else []
+        for part in cut[: max(1, MAX_SEVERAL // len(data))]:
+            own = slice(first + part.start, first + part.stop)
+            found.append(_Stretch(short(name, 24), int(start), own))
+    return found
+
+
+def _stretch_name(called: str, steps: IntArray, rate: float | None) -> str:
     if rate:
-        return f"{i + 1}: {number(steps[0] / rate)} to {number((steps[-1] + 1) / rate)} s"
-    return f"{i + 1}: steps {thousands(int(steps[0]))} to {thousands(int(steps[-1]))}"
+        return f"{called}: {number(steps[0] / rate)} to {number((steps[-1] + 1) / rate)} s"
+    return f"{called}: steps {thousands(int(steps[0]))} to {thousands(int(steps[-1]))}"
 
 
 def _stretch_traces(
-    label: Label, decoded: Decoded, part: slice, rate: float | None, meta: dict[str, int]
+    label: Label,
+    decoded: Decoded,
+    part: slice,
+    start: int,
+    rate: float | None,
+    meta: dict[str, int],
 ) -> list[dict[str, Any]]:
-    steps = decoded.steps[part]
+    steps = decoded.steps[part] - start
     time = steps / rate if rate else steps.astype(np.float64)
     true, guess = (values[part] for values in _pair(label, decoded, meta["dimension"]))
     about: dict[str, Any] = {"meta": meta, "visible": not any(meta.values())}

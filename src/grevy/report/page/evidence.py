@@ -218,6 +218,25 @@ def consistency_chart(run: ArchivedRun) -> Chart | None:
     at_chance = found.get("chance")
     if isinstance(at_chance, int | float):
         said += f" Embeddings with nothing in common would reach {score(float(at_chance))}."
+    return matrix_chart(
+        "consistency", "Consistency between trainings", said,
+        f"{said} From each row's embedding to each column's, by a linear map.", names, r2,
+    )  # fmt: skip
+
+
+def matrix_chart(
+    id: str, title: str, said: str, caption: str, names: list[str], r2: FloatArray
+) -> Chart:
+    """Draw an R2 from each embedding to each.
+
+    Parameters
+    ----------
+    id, title, said, caption : str
+        See `Chart`.
+    names : list of K str
+        Safe for plotly.
+    r2 : ndarray of shape (K, K)
+    """
     codes = list(range(len(names)))
     ticks = {"tickvals": codes, "ticktext": names, "nticks": 0, "showgrid": False}
     trace = {
@@ -228,8 +247,7 @@ def consistency_chart(run: ArchivedRun) -> Chart | None:
         **({"texttemplate": "%{z:.2f}"} if len(names) <= 12 else {}),
     }  # fmt: skip
     return Chart(
-        "consistency", "Consistency between trainings", said,
-        f"{said} From each row's embedding to each column's, by a linear map.", [trace],
+        id, title, said, caption, [trace],
         layout(
             {"title": "to", **ticks, "showline": False},
             {"title": "from", "autorange": "reversed", **ticks, "showline": False},

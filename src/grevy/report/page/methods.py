@@ -5,6 +5,7 @@ from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.config import RunConfig
+from grevy.report.recordings import seen_words
 from grevy.report.results import LabelResult, Null
 from grevy.report.words import listed, number, plural, short, thousands
 from grevy.version import __version__
@@ -43,7 +44,7 @@ def command(config: dict[str, Any]) -> str:
     fields = RunConfig.model_fields
     if not set(config) <= set(fields) or config.get("dataset") == "arrays":
         return ""
-    if config.get("min_temperature", 0.1) is None:  # no flag takes it away
+    if config.get("sessions") or config.get("min_temperature", 0.1) is None:  # in no flag
         return "grevy run --config config.yaml --output-dir results/again"
     words = ["grevy", "run"]
     for name, value in config.items():
@@ -81,12 +82,13 @@ def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
     """Write the paragraph for a paper: data, training, hold-out, decoding, nulls."""
     parts = [
         _data(run),
+        _preparing(run),
         _training(run),
         _hold_out(run),
         _decoding(results),
         _baselines(run, results),
     ]
-    parts += [_folds(results), _nulls(results)]
+    parts += [_folds(results), _nulls(results), _recordings(run)]
     return " ".join(part for part in parts if part)
 
 
@@ -105,6 +107,47 @@ def _data(run: ArchivedRun) -> str:
         f"{plural(run.embedding.shape[1], 'dimension')} with CEBRA (Schneider et al., 2023), an "
         f"encoder trained by contrastive learning, using {_software(run)}."
     )
+
+
+def _preparing(run: ArchivedRun) -> str:
+    """Say what was done to the data before the training."""
+    config = run.config
+    later = str(config.get("lag") or "0")
+    kernel = "causal " if config.get("smoothing_kernel") == "causal" or config.get("causal") else ""
+    rate = config.get("min_rate") or 0
+    said = {
+        "gaps": "time steps with missing values were left out",
+        "lag": f"each step was paired with the labels of {_time(later.lstrip('-'))} "
+        f"{'earlier' if later.startswith('-') else 'later'}",
+        "rates": "counts were turned into spikes per second",
+        "min_rate": f"{plural(_left_out(run), 'neuron')} with fewer than {rate:g} spikes per "
+        f"second were left out",
+        "square_root": "square roots of the activity were taken",
+        "smoothing": f"the activity was smoothed within segments by a {kernel}Gaussian with a "
+        f"standard deviation of {_time(str(config.get('smoothing')))}",
+        "zscore": "each neuron was z-scored",
+        "scale_labels": "continuous labels were z-scored for the training",
+    }
+    done = [words for name, words in said.items() if config.get(name)]
+    fitted = any(config.get(name) for name in ("min_rate", "zscore", "scale_labels"))
+    if not done:
+        return ""
+    return (
+        f"Before that, {listed(done)}"
+        + ("; all numbers for this were estimated on training steps alone" * fitted)
+        + "."
+    )
+
+
+def _time(duration: str) -> str:
+    """Write a length of time, as settings have it, in words."""
+    if duration.endswith("s"):
+        return f"{short(duration[:-1], 20)} s"
+    return f"{short(duration, 20)} {'time step' if duration == '1' else 'time steps'}"
+
+
+def _left_out(run: ArchivedRun) -> int:
+    return sum(map(len, run.metrics.get("neurons_left_out", [])))
 
 
 def _software(run: ArchivedRun) -> str:
@@ -157,10 +200,11 @@ def _hold_out(run: ArchivedRun) -> str:
             f"Held out from the encoder, the scaling and the decoders were {whole}, drawn at "
             f"random: {steps}, beside {thousands(int(held.get('train_steps', 0)))} training steps."
         )
+    reach = ", beyond the reach of the smoothing" * bool(run.config.get("smoothing"))
     return (
         f"Held out from the encoder, the scaling and the decoders were {steps} in contiguous "
         f"stretches, kept apart from the {thousands(int(held.get('train_steps', 0)))} training "
-        f"steps by at least the encoder's receptive field and the longest time offset."
+        f"steps by at least the encoder's receptive field and the longest time offset{reach}."
     )
 
 
@@ -227,6 +271,7 @@ def _reduction(run: ArchivedRun, result: LabelResult, steps: int) -> str:
     raw = (result.tables.get("blocked") or {}).get("raw", {})
     columns = (raw.get("by_window") or {}).get("lagged", {}).get("columns")
     neurons = [int(each["neurons"]) for each in run.manifest.get("data", [])]
+    neurons = [each - _left_out(run) for each in neurons]  # used of one recording alone
     if not isinstance(columns, int) or len(neurons) != 1 or columns >= neurons[0] * steps:
         return ""
     return f" Lagged were the {plural(columns // steps, 'leading component')} of the neurons."
@@ -250,6 +295,31 @@ def _nulls(results: list[LabelResult]) -> str:
     if without:
         parts.append(f"No p could be given for {listed(without)}.")
     return " ".join(parts)
+
+
+def _recordings(run: ArchivedRun) -> str:
+    """Say how each of several recordings was decoded by what the others have taught."""
+    each = run.metrics.get("recordings") or []
+    if len(each) < 2:
+        return ""
+    nulls = [
+        scores["null"] for one in each for scores in one["scores"].values() if scores.get("null")
+    ]
+    text = seen_words(run.config)
+    if nulls:
+        text += (
+            f" The labels of each recording were moved {plural(int(nulls[0]['n']), 'time')} "
+            f"against what the decoder of the others said, encoders and decoders kept; the p of "
+            f"{plural(len(nulls), 'test')} were adjusted by Holm's method."
+        )
+    agreement = run.metrics.get("agreement") or {}
+    if any("mean" in found for found in agreement.values()):
+        text += (
+            " Agreement of two recordings is the R² of a linear map between their mean embeddings "
+            "at each value of the label, on held-out steps; its chance is the same with the label "
+            "of one of them moved in time."
+        )
+    return text
 
 
 def _by_method(nulls: list[Null], named: str) -> str:

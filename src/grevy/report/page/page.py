@@ -4,7 +4,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from grevy.archive import ArchivedRun, without_home
+from grevy.archive import ArchivedRun, recording_names, without_home
 from grevy.evaluation import MAX_CONFUSED
 from grevy.report.page.baselines import baseline_chart, gain_chart
 from grevy.report.page.decoded import decoded_charts, has_no_matrix
@@ -18,11 +18,14 @@ from grevy.report.page.evidence import (
 )
 from grevy.report.page.methods import bibtex, command, methods
 from grevy.report.page.packing import script_json
+from grevy.report.page.recordings import recordings_part
 from grevy.report.page.space import space_data
 from grevy.report.page.table import score_table
+from grevy.report.recordings import across_recordings
 from grevy.report.results import LabelResult, held_out_words, label_results
+from grevy.report.summary import said_settings
 from grevy.report.verdict import latent_sentence, run_verdicts
-from grevy.report.words import NOTHING, duration, number, plural, short
+from grevy.report.words import NOTHING, duration, listed, number, plural, short
 from grevy.version import __version__
 
 SCRIPTS = ("arrays.js", "legend.js", "embedding.js", "player.js", "charts.js", "start.js")
@@ -63,8 +66,10 @@ def report_html(run: ArchivedRun) -> str:
     results = label_results(run)
     labels = [_label_part(run, result, place) for place, result in enumerate(results)]
     loss, consistency = loss_chart(run), consistency_chart(run)
+    recordings = recordings_part(run, across_recordings(run, results))
     charts = [chart for part in labels for chart in (*part["decoded"], *part["evidence"])]
     charts += [chart for chart in (loss, consistency) if chart is not None]
+    charts += [] if recordings is None else [*recordings["charts"], *recordings["agreements"]]
     space = space_data(run)
     return document(
         "report.html.j2",
@@ -81,6 +86,7 @@ def report_html(run: ArchivedRun) -> str:
         evidence_lead=evidence_lead(results),
         loss=loss,
         consistency=consistency,
+        recordings=recordings,
         bits=_bits(run),
         dimension=run.embedding.shape[1],
         **_about(run),
@@ -140,6 +146,7 @@ def _about(run: ArchivedRun) -> dict[str, Any]:
     manifest = run.manifest
     data = [
         {
+            "name": short(str(each.get("name") or ""), NAME_LENGTH),
             "source": short(without_home(str(each.get("source", ""))), 200),
             "shape": f"{plural(int(each['time_steps']), 'step')} {TIMES} "
             f"{plural(int(each['neurons']), 'neuron')}",
@@ -149,12 +156,14 @@ def _about(run: ArchivedRun) -> dict[str, Any]:
     ]
     title = data[0]["source"] if data else "Arrays"
     if len(data) > 1:
-        title = f"{plural(len(data), 'recording')}, the first {title}"
+        called = [short(name, 24) for name in recording_names(manifest)]
+        more = [f"{len(called) - 5} more"] if len(called) > 6 else called[5:]
+        title = f"{plural(len(data), 'recording')}: {listed([*called[:5], *more])}"
     return {
         "title": title,
         "facts": _facts(run),
         "data": data,
-        "settings": [(name, _setting(value)) for name, value in run.config.items()],
+        "settings": _settings(run.config),
         "command": command(run.config),
         "versions": dict(manifest.get("versions", {})),
         "provenance": _provenance(run),
@@ -203,6 +212,13 @@ def _provenance(run: ArchivedRun) -> list[tuple[str, str]]:
         ("Platform", " ".join(built_for) or NOTHING),
         ("Checksums", "of every file in manifest.json"),
     ]  # fmt: skip
+
+
+def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """List the settings; of several recordings each has a line."""
+    several = config.get("sessions") or ()
+    said = [(name, _setting(value)) for name, value in config.items() if name != "sessions"]
+    return said + [("session", short(without_home(said_settings(each)), 200)) for each in several]
 
 
 def _setting(value: Any) -> str:

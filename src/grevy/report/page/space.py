@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from grevy.archive import ArchivedRun
+from grevy.archive import ArchivedRun, recording_names
 from grevy.data import Array, IntArray, end_to_end
 from grevy.evaluation import principal_components
 from grevy.report.figures.colours import MAX_CLASSES, class_colours, colour_arguments
 from grevy.report.figures.scene import MAX_POINTS, Column, label_columns
 from grevy.report.page.packing import quantised, whole
-from grevy.report.words import number, thinning, thousands
+from grevy.report.words import number, short, thinning, thousands
 
 # More than these would make the page too heavy to mail.
 MAX_AXES, MAX_COLOURS, MAX_COMPONENTS = 24, 16, 6
@@ -28,8 +28,8 @@ def space_data(run: ArchivedRun) -> dict[str, Any]:
     dict
         ``steps``: which time steps are shown. ``breaks``: positions among them where a stretch of
         unbroken time begins. ``axes``: dimensions, principal components (D > 3) and, last, time;
-        ``first``: those shown at first. ``colours``: time and labels. ``notes``: what was left out,
-        in words.
+        ``first``: those shown at first. ``colours``: time, labels and, of several, recordings;
+        ``recordings``: where each begins, and its name. ``notes``: what was left out, in words.
     """
     steps = recorded_steps(run.embedding)
     every = max(1, -(-len(steps) // MAX_POINTS))
@@ -40,12 +40,18 @@ def space_data(run: ArchivedRun) -> dict[str, Any]:
     axes.append({"name": time.title, "group": "Time", "values": quantised(time.values)})
     columns = [column for label in run.labels for column in _columns(label)]
     of_labels = [_colour(column, column.values[shown]) for column in columns[:MAX_COLOURS]]
+    starts = _recording_starts(run)
+    names = tuple(short(name, CLASS_LENGTH) for name in recording_names(run.manifest))
+    if starts:
+        owner = np.searchsorted(starts, np.arange(len(run.embedding)), side="right") - 1
+        column = Column("recording", "discrete", owner, classes=names)
+        of_labels.append(_colour(column, owner[shown]))
     return {
         "steps": whole(shown),
         "count": len(shown),
         "rate": rate,
         "breaks": _breaks(shown, run.segments, every),
-        "recordings": _recording_starts(run),
+        "recordings": [[start, name] for start, name in zip(starts, names, strict=False)],
         "axes": axes,
         "first": first if len(first) > 1 else [1, 0],  # one dimension alone is drawn over time
         "colours": [_colour(time, time.values), *of_labels],

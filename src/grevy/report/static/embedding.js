@@ -50,8 +50,8 @@ class Embedding {
   // What is known of one point: its time, its recording, its labels.
   told(i) {
     const lines = [this.data.rate ? `${this.timeText(i)} (step ${this.steps[i]})` : this.timeText(i)];
-    const before = this.data.recordings.filter((start) => start <= this.steps[i]).length;
-    if (before) lines.push(`recording ${before}`);
+    const before = this.data.recordings.filter(([start]) => start <= this.steps[i]);
+    if (before.length) lines.push(before.at(-1)[1]);
     for (const colour of this.colours.slice(1, 1 + MAX_TOLD)) {
       const value = this.values(colour)[i];
       const said = colour.classes ? colour.classes[Math.round(value)] : written(value, colour.values.step * 65534);

@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from grevy.data.arrays import Array, Float64Array, IntArray
+from grevy.data.clocks import ROUNDING, Series, resampled, without_missing
 from grevy.data.files.label_specs import LabelSpec, label_as_asked, parse_spec, refuse_period
 from grevy.data.files.limits import Limit
 from grevy.data.files.nwb.contents import Contents, find, found_path, list_contents
-from grevy.data.files.nwb.series import (
-    ROUNDING,
-    Series,
-    read_series,
-    resampled,
-    without_missing,
-)
+from grevy.data.files.nwb.series import read_series
 from grevy.data.files.nwb.tree import Tree, opened
 from grevy.data.files.nwb.units import Spikes, read_spikes
+from grevy.data.files.trial_tables import names_a_table, read_trials
+from grevy.data.intervals import checked_rows, row_of
 from grevy.data.labels import Kind, Label
+from grevy.data.preparing.gaps import filled
 from grevy.data.recording import Recording, make_recording
-from grevy.data.segments import segments_from_identifiers
+from grevy.data.segments import cut_runs
 from grevy.data.spikes import bin_spikes
 from grevy.errors import GrevyError
 
@@ -78,6 +76,7 @@ def read_nwb(
     bin: float | None = None,
     units: str | None = None,
     max_bytes: int | None = None,
+    gaps: str | None = None,
 ) -> Recording:
     """Read a recording from an NWB file, through h5py: nothing is downloaded.
 
@@ -98,13 +97,16 @@ def read_nwb(
     period : float, optional
         One turn of circular labels; by the file's unit (degrees), or 2 pi, if left out.
     segments : str, optional
-        Table of intervals, such as `trials`: each row is a segment of the bins inside it.
+        Table of intervals, such as `trials`: each row is a segment of the bins inside it. Or a
+        file with such a table, as for `grevy.read_recording`.
     bin : float, optional
         Width of a bin in seconds, for units.
     units : str, optional
         Which units, such as ``quality == 'good'``.
     max_bytes : int, optional
         As for `grevy.data.list_arrays`.
+    gaps : {"nan"}, optional
+        Leave steps with NaN in a neural series out of every segment.
 
     Raises
     ------
@@ -116,13 +118,16 @@ def read_nwb(
         source = _source(tree, contents, neural, bin, units)
         behaviours = [_behaviour(tree, contents, label, period) for label in labels]
         refuse_period(period, [each.spec for each in behaviours])
-        rows = None if segments is None else _rows(tree, contents, segments)
+        rows = None if segments is None else _rows(tree, contents, segments, max_bytes)
     start, stop = _common(Path(path), source, behaviours)
     if isinstance(source, Spikes):
         assert bin is not None
         activity = _binned(source, start, stop, bin, Limit(Path(path), max_bytes))
     else:
         activity = _sampled(source, start, stop)
+    if gaps is not None:
+        whole, missing = filled("the neural data", activity.neural)
+        activity = replace(activity, neural=whole, observed=activity.observed & ~missing)
     made, there = _labels_at(behaviours, activity)
     runs = _runs(Path(path), activity, there & activity.observed, rows)
     _tell(Path(path), activity, there & activity.observed, len(runs))
@@ -217,7 +222,7 @@ def _binned(spikes: Spikes, start: float, stop: float, width: float, limit: Limi
     starts, stops = start + width * steps, start + width * (steps + 1)
     observed = np.ones(len(counts), bool)
     if spikes.observed is not None:
-        observed = _owner(starts, stops, spikes.observed, ROUNDING * width) >= 0
+        observed = row_of(starts, stops, spikes.observed, ROUNDING * width) >= 0
     return _Activity(
         counts, start + width * (steps + 0.5), starts, stops,
         np.zeros(len(counts) - 1, bool), 1 / width, observed,
@@ -252,46 +257,30 @@ def _labels_at(behaviours: Sequence[_Behaviour], activity: _Activity) -> tuple[l
     return made, everywhere
 
 
-def _rows(tree: Tree, contents: Contents, key: str) -> Float64Array:
+def _rows(tree: Tree, contents: Contents, key: str, max_bytes: int | None) -> Float64Array:
     """Read the rows of a table of intervals as (I, 2) seconds, sorted."""
+    if names_a_table(key, lambda name: bool(found_path(name, list(contents.tables)))):
+        trials = read_trials(key, max_bytes)
+        if not trials.in_seconds:
+            raise GrevyError(
+                f"{trials.where} is in steps, and an NWB file has times. Give start_time and "
+                f"stop_time, in seconds on its clock."
+            )
+        return trials.rows
     path, group = find(tree, key, contents.tables, "table of intervals")
     starts, stops = tree.numbers(group, "start_time"), tree.numbers(group, "stop_time")
     where = f"{tree.path}: the table {path!r}"
     if starts is None or stops is None or len(starts) != len(stops) or not len(starts):
         raise GrevyError(f"{where} has no rows with a start and a stop.")
-    rows = np.stack([starts, stops], axis=1).astype(np.float64)
-    rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    wrong = np.flatnonzero(~(rows[:, 0] < rows[:, 1]))
-    if len(wrong):
-        start, stop = rows[wrong[0]]
-        raise GrevyError(f"{where} has a row from {start:.6g} s to {stop:.6g} s. Mend the table.")
-    overlapping = np.flatnonzero(rows[1:, 0] < rows[:-1, 1])
-    if len(overlapping):
-        raise GrevyError(
-            f"{where} has rows that overlap, at {rows[overlapping[0] + 1, 0]:.6g} s; segments "
-            f"cannot. Give another table."
-        )
-    return rows
-
-
-def _owner(
-    starts: Float64Array, stops: Float64Array, rows: Float64Array, tolerance: float
-) -> IntArray:
-    """Return for each step the row that it lies in from start to stop; -1 for none."""
-    row = np.searchsorted(rows[:, 0], starts + tolerance, side="right") - 1
-    inside = (row >= 0) & (stops <= rows[np.maximum(row, 0), 1] + tolerance)
-    return np.where(inside, row, -1).astype(np.int64)
+    return checked_rows(starts, stops, where)
 
 
 def _runs(path: Path, activity: _Activity, there: Array, rows: Float64Array | None) -> IntArray:
     """Make segments: unbroken runs of steps that have everything, none over two rows."""
     owner = np.zeros(len(there), np.int64)
     if rows is not None:
-        owner = _owner(activity.starts, activity.stops, rows, ROUNDING / activity.rate)
-    broken = np.concatenate([[0], np.cumsum(activity.borders)])
-    stretch = np.where(there & (owner >= 0), owner * (broken[-1] + 1) + broken, -1)
-    runs = segments_from_identifiers(stretch)
-    runs = runs[stretch[runs[:, 0]] >= 0]
+        owner = row_of(activity.starts, activity.stops, rows, ROUNDING / activity.rate)
+    runs = cut_runs(owner, activity.borders, there)
     if not len(runs):
         raise GrevyError(
             f"{path}: no step of the neural data, from {activity.times[0]:.6g} s to "

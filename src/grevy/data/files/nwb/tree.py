@@ -11,6 +11,7 @@ import numpy as np
 from grevy.data.files.arrays import check_file, damaged
 from grevy.data.files.entries import DEEPEST, Array
 from grevy.data.files.hdf5 import attribute, read_dataset
+from grevy.data.files.hdf5_texts import read_text_beside
 from grevy.data.files.limits import Limit
 from grevy.data.files.regular import require_file
 from grevy.errors import GrevyError
@@ -163,6 +164,10 @@ def text(item: Any, name: str) -> str:
     found = item.attrs.get_id(name)
     if found.shape != () or not (found.dtype.kind == "S" or h5py.check_string_dtype(found.dtype)):
         return ""
-    value = item.attrs[name]
+    value = None
+    if found.dtype.kind != "S":
+        value = read_text_beside(item, name, Limit(Path(item.file.filename)))
+    if value is None:
+        value = item.attrs[name]
     words = value.decode("utf-8", "replace") if isinstance(value, bytes | np.bytes_) else str(value)
     return words[:LONGEST_TEXT]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from grevy.data.arrays import Array, Float64Array
+from grevy.data.clocks import check_times
 from grevy.data.files.nwb.choosing import chosen
-from grevy.data.files.nwb.series import check_times
 from grevy.data.files.nwb.tree import Tree
 from grevy.errors import GrevyError
 

@@ -1,0 +1,1 @@
+"""Objects of pynapple, xarray and pandas, which bring times and names along, as recordings."""

@@ -1,0 +1,159 @@
+"""How a sweep stands, read from its folder alone: by another shell, or another machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grevy.archive import read_manifest, read_metrics
+from grevy.errors import GrevyError
+from grevy.evaluation import MEASURES
+from grevy.sweeps.claims import Owner, holders
+from grevy.sweeps.folder import SweepFolder, read_plan, read_recorded
+from grevy.sweeps.planning import PlannedRun
+from grevy.sweeps.working import last_line
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run has come to, in one number.
+
+    Attributes
+    ----------
+    run : PlannedRun
+    metric : str
+        Which score it is, for readers.
+    value : float
+    larger_is_better : bool
+    """
+
+    run: PlannedRun
+    metric: str
+    value: float
+    larger_is_better: bool
+
+    def beats(self, other: "Result | None") -> bool:
+        """Tell whether it is better than another, by the same score."""
+        if other is None:
+            return True
+        if self.metric != other.metric:
+            return False
+        return self.value > other.value if self.larger_is_better else self.value < other.value
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a sweep stands.
+
+    Attributes
+    ----------
+    total : int
+        How many runs it has.
+    done : int
+    running : tuple of (PlannedRun, Owner)
+    failed : tuple of (PlannedRun, str)
+        With the reason, in a line.
+    best : Result or None
+        The best of all done, by the score that decides for the first label.
+    seconds : float or None
+        How long a finished run has taken, in the mean.
+    notes : tuple of str
+        What else there is to say, in lines: of a search, what it has chosen.
+    """
+
+    total: int
+    done: int
+    running: tuple[tuple[PlannedRun, Owner], ...]
+    failed: tuple[tuple[PlannedRun, str], ...]
+    best: Result | None
+    seconds: float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> int:
+        """How many runs nobody has begun, or somebody has left undone."""
+        return self.total - self.done - len(self.failed) - len(self.running)
+
+    def seconds_left(self, at_once: int | None = None) -> float | None:
+        """Estimate how long the rest takes; None while no run is finished.
+
+        Parameters
+        ----------
+        at_once : int, optional
+            How many runs are done at once; as many as are running now if left out.
+        """
+        lanes = len(self.running) if at_once is None else at_once
+        if self.seconds is None or not lanes:
+            return None
+        return self.seconds * (self.left + len(self.running) / 2) / lanes
+
+
+def read_standing(root: Path) -> Standing:
+    """Read how a sweep stands.
+
+    Raises
+    ------
+    GrevyError
+        If the folder holds no sweep.
+    """
+    folder = SweepFolder(root)
+    plan = read_plan(folder)
+    if plan is None:
+        raise GrevyError(
+            f"{root} holds no sweep. Give the folder that `grevy sweep` was told to write to."
+        )
+    file = read_recorded(folder)
+    if file is not None and file.search is not None:
+        from grevy.sweeps.searching import read_standing_of_search
+
+        return read_standing_of_search(folder, file.search, plan[0])
+    done, times, best = 0, [], None
+    failed, running = [], []
+    at_work = holders(folder.claims)
+    for run in plan:
+        place = folder.run(run.run_id)
+        if folder.done(run.run_id):
+            done += 1
+            times += [seconds for seconds in [read_manifest(place)["seconds"]] if seconds]
+            result = read_result(folder, run)
+            best = result if result is not None and result.beats(best) else best
+        elif owner := at_work.get(run.run_id):
+            running.append((run, owner))
+        elif error := folder.error(run.run_id):
+            failed.append((run, last_line(error)))
+    seconds = sum(times) / len(times) if times else None
+    return Standing(len(plan), done, tuple(running), tuple(failed), best, seconds)
+
+
+def running_runs(folder: SweepFolder) -> tuple[str, ...]:
+    """Name the runs that somebody is at."""
+    return tuple(holders(folder.claims))
+
+
+def read_result(folder: SweepFolder, run: PlannedRun) -> Result | None:
+    """Read what a finished run has come to; None if it was not scored, or is damaged."""
+    try:
+        found = decisive_score(read_metrics(folder.run(run.run_id)))
+    except GrevyError:
+        return None
+    return None if found is None else Result(run, *found)
+
+
+def decisive_score(metrics: Mapping[str, Any]) -> tuple[str, float, bool] | None:
+    """Choose the score that decides: the first label's, on held-out time where there is some.
+
+    Returns
+    -------
+    tuple of (str, float, bool), or None
+        Its name, its value, and whether larger is better. Without labels it is the goodness of
+        fit.
+    """
+    for label, scores in metrics.get("scores", {}).items():
+        measure = MEASURES[scores["kind"]][0]
+        held_out = scores.get("blocked", {}).get("embedding")
+        value = (held_out or scores["random"]).get(measure.key)
+        if value is not None:
+            where = "held out" if held_out else "random split"
+            return f"{measure.name} of {label}, {where}", float(value), measure.larger_is_better
+    value = metrics.get("goodness_of_fit_heldout_bits", metrics.get("goodness_of_fit_bits"))
+    return None if value is None else ("goodness of fit, bits", float(value), True)

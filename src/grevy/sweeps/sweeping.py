@@ -1,0 +1,274 @@
+"""A sweep, from its file to finished runs: read, checked, planned, recorded, done."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from grevy.config import RunConfig
+from grevy.errors import GrevyError
+from grevy.sweeps.examining import Examination, examine
+from grevy.sweeps.execution import Watcher, execute, terminated_in_order
+from grevy.sweeps.folder import (
+    SweepFolder,
+    check_place,
+    check_room,
+    read_plan,
+    read_recorded,
+    record_sweep,
+    write_plan,
+)
+from grevy.sweeps.places.here import WorkerDiedError
+from grevy.sweeps.places.opening import check_place_name, open_place
+from grevy.sweeps.planning import (
+    PlannedRun,
+    configurations,
+    data_key,
+    described,
+    make_plan,
+    raise_problems,
+    settings_of_runs,
+    settle,
+)
+from grevy.sweeps.reading import SweepFile, read_sweep
+from grevy.sweeps.searching import do_trial, require_optuna, trials_left
+from grevy.sweeps.standing import Standing, read_standing
+from grevy.sweeps.working import Outcome, Task, do_run
+
+DEATHS = 3
+"""A run that has ended so many workers is not tried again."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that can be done: everything in it was checked.
+
+    Attributes
+    ----------
+    folder : SweepFolder
+    given : SweepFile
+        As in the file.
+    file : SweepFile
+        Settled.
+    checksums : dict of str to str
+        Of the data, by `data_key`.
+    plan : tuple of PlannedRun
+    threads : int
+        How many can run at once on this machine.
+    """
+
+    folder: SweepFolder
+    given: SweepFile
+    file: SweepFile
+    checksums: dict[str, str]
+    plan: tuple[PlannedRun, ...]
+    threads: int
+
+
+def prepare_sweep(
+    path: Path,
+    output: Path,
+    *,
+    on: str = "here",
+    trust: bool = False,
+    imports: Sequence[str] = (),
+) -> Sweep:
+    """Read and check a sweep; nothing is written.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    output : Path
+        Its folder, which may hold the same sweep, begun.
+    on : str
+        Where runs will be done.
+    trust, imports
+        As for `read_sweep`.
+
+    Raises
+    ------
+    GrevyError
+        Naming everything that is wrong with the file; or what of the data and models is missing;
+        or if the folder holds something else.
+    """
+    check_place_name(on)
+    given = read_sweep(path, trust=trust, imports=imports)
+    if given.search is not None:
+        require_optuna()
+    check_place(output)
+    folder = SweepFolder(output)
+    file = settle(given, read_recorded(folder))
+    configs = configurations(file)
+    known = read_plan(folder)
+    found = _look(file, on, models=known is None)
+    settings = list(settings_of_runs(file))
+    raise_problems(
+        [(problem, described(settings[number], file.varied)) for number, problem in found.problems]
+    )
+    if known is None:
+        plan = make_plan(file, configs, found.checksums)
+    else:
+        plan = known
+        _check_data(folder, configs, known, found)
+    return Sweep(folder, given, file, found.checksums, plan, found.threads)
+
+
+def _look(file: SweepFile, on: str, models: bool) -> Examination:
+    """Look at data and models in a process of its own, so that ours stays small."""
+    place = "debug" if on == "debug" else "here"
+    settings = list(settings_of_runs(file))
+    with terminated_in_order(), open_place(place, workers=1, threads=None) as executor:
+        try:
+            return executor.submit(examine, settings, models).result()
+        except WorkerDiedError as error:
+            raise GrevyError(
+                f"sweep: the data and models could not be looked at: {error}."
+            ) from error
+
+
+def _check_data(
+    folder: SweepFolder,
+    configs: Sequence[RunConfig],
+    plan: Sequence[PlannedRun],
+    found: Examination,
+) -> None:
+    for config, run in zip(configs, plan, strict=False):
+        if found.checksums[data_key(config)] != run.data:
+            source = config.dataset or config.data
+            raise GrevyError(
+                f"{folder.root}: the data of {source} are not those that the sweep was begun with. "
+                f"Bring them back, or choose another folder."
+            )
+
+
+class Audience(Protocol):
+    """Who sees how a sweep goes."""
+
+    def begins(self, sweep: Sweep, standing: Standing, at_once: int) -> None:
+        """Take note of how it stands at the start."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take note that a run has ended."""
+
+    def died(self, run: PlannedRun, reason: str) -> None:
+        """Take note that a run has ended its worker, and will be tried again."""
+
+    def look(self) -> None:
+        """Show how it stands."""
+
+    def stops(self) -> None:
+        """Take note that what runs is being kept, and that no more will be begun."""
+
+
+def do_sweep(
+    sweep: Sweep,
+    audience: Audience,
+    *,
+    on: str = "here",
+    workers: int | None = None,
+    retry_failed: bool = False,
+    checkpoint_minutes: float = 1.0,
+) -> Standing:
+    """Do what is missing of a sweep.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    audience : Audience
+    on : str
+        Where.
+    workers : int, optional
+        How many runs at once; one for each core if left out.
+    retry_failed : bool
+        Try failed runs again.
+    checkpoint_minutes : float
+        How often the training of a run is kept.
+
+    Returns
+    -------
+    Standing
+        At the end.
+
+    Raises
+    ------
+    GrevyError
+        If the folder cannot be written to, or somebody has just begun another sweep in it.
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C or SIGTERM; what was running is kept, and goes on when the sweep is started
+        again.
+    """
+    folder = sweep.folder
+    sweep = _recorded(sweep)
+    standing = read_standing(folder.root)
+    if retry_failed:
+        for run, _ in standing.failed:
+            folder.forget_error(run.run_id)
+        standing = read_standing(folder.root)
+    failed = {run.run_id for run, _ in standing.failed}
+    runs = sweep.plan
+    work: Callable[[Task], Outcome] = do_run
+    if sweep.file.search is not None:
+        runs, work = trials_left(folder, sweep.file.search, sweep.plan[0]), do_trial
+    left = [run for run in runs if run.run_id not in failed and not folder.done(run.run_id)]
+    order = {data: number for number, data in enumerate(dict.fromkeys(run.data for run in left))}
+    left.sort(key=lambda run: order[run.data])  # a worker keeps the data of its last run
+    at_once = 1 if on == "debug" else max(1, min(workers or sweep.threads, len(left)))
+    audience.begins(sweep, standing, at_once)
+    if left:
+        tasks = [Task(folder.root, run, checkpoint_minutes) for run in left]
+        threads = _threads_of_each(sweep.threads, at_once)
+        place = open_place(on, workers=at_once, threads=threads, root=folder.root)
+        with terminated_in_order(), place as executor:
+            try:
+                execute(executor, work, tasks, _Keeper(folder, audience))
+            except (KeyboardInterrupt, SystemExit):
+                audience.stops()
+                raise
+    return read_standing(folder.root)
+
+
+def _recorded(sweep: Sweep) -> Sweep:
+    """Write what was asked for into the folder, once; join who has just done so."""
+    folder = sweep.folder
+    if not folder.begun and not record_sweep(folder, sweep.file):
+        file = settle(sweep.given, read_recorded(folder))
+        plan = make_plan(file, configurations(file), sweep.checksums)
+        sweep = replace(sweep, file=file, plan=plan)
+    if not folder.planned:
+        write_plan(folder, sweep.plan)
+    check_room(folder)
+    return sweep
+
+
+def _threads_of_each(available: int, workers: int) -> int:
+    """Share the threads out; ``OMP_NUM_THREADS`` is for each process, and goes before that."""
+    try:
+        asked = int(os.environ.get("OMP_NUM_THREADS", ""))
+    except ValueError:
+        asked = 0
+    return asked if asked > 0 else max(1, available // workers)
+
+
+@dataclass(frozen=True)
+class _Keeper(Watcher):
+    """Keeps in the folder what happens to runs, and hands it on."""
+
+    folder: SweepFolder
+    audience: Audience
+
+    def ended(self, outcome: Outcome) -> None:
+        self.audience.ended(outcome)
+
+    def died(self, task: Task, reason: str) -> Outcome | None:
+        deaths = self.folder.note_death(task.run.run_id, reason)
+        if len(deaths) < DEATHS:
+            self.audience.died(task.run, reason)
+            return None
+        text = f"it ended the process that did it {len(deaths)} times"
+        self.folder.write_error(task.run.run_id, "\n".join([*deaths, f"{text}: {reason}"]) + "\n")
+        return Outcome(task.run, "failed", f"{text}: {reason}")
+
+    def look(self) -> None:
+        self.audience.look()

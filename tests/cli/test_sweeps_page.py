@@ -1,0 +1,44 @@
+"""Every command of docs/sweeps.md is run, and every file in it is a sweep."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grevy.sweeps.planning import count_runs, settle
+from grevy.sweeps.reading import read_sweep
+
+PAGE = Path(__file__).parents[2] / "docs" / "sweeps.md"
+
+
+def blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("number", "runs"), [(0, 6), (1, 12), (2, 20)])
+def test_every_file_is_a_sweep(tmp_path, number, runs):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(blocks("yaml")[number])
+    file = settle(read_sweep(path))
+    assert count_runs(file) == runs
+    assert len(blocks("yaml")) == 3
+
+
+@pytest.mark.slow
+def test_every_command_works(tmp_path, monkeypatch, grevy_run):
+    monkeypatch.chdir(tmp_path)
+    asked = yaml.safe_load(blocks("yaml")[0])
+    asked["base"] |= {"max_iterations": 2, "folds": 0, "nulls": 0}
+    Path("sweep.yaml").write_text(yaml.safe_dump(asked))
+    lines = [shlex.split(line) for block in blocks("bash") for line in block.splitlines()]
+    said = []
+    for program, *words in lines:
+        assert program == "grevy"
+        code, out, err = grevy_run(*words)
+        assert code == 0, err
+        said.append(out)
+    assert "6 runs to do" in said[0]
+    assert all(each.startswith("6 of 6 done") for each in said[1:])
+    assert len(said) == 3
