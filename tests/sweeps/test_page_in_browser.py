@@ -135,9 +135,11 @@ def test_figures_follow_filter_and_score(page):
     page.locator("#against-0").scroll_into_view_if_needed()
     until(page, "document.getElementById('against-0').data?.[0].y.length === 500")
     page.fill("#filter", "temperature=0.5")
+    page.locator("#against-0").scroll_into_view_if_needed()  # drawn anew when it is seen
     until(page, "document.getElementById('against-0').data[0].y.length === 100")
     assert page.eval_on_selector("#against-0", heights) == 100
     page.select_option("#metric", label="direction: mean angular error, held out (label's unit)")
+    page.locator("#against-0").scroll_into_view_if_needed()
     until(page, "document.getElementById('against-0').data[0].y[0] === 24")
     assert page.get_attribute("th:has([data-column=mean])", "aria-sort") == "ascending"
 
