@@ -23,7 +23,15 @@ def test_every_file_is_a_sweep(tmp_path, number, runs):
     path.write_text(blocks("yaml")[number])
     file = settle(read_sweep(path))
     assert count_runs(file) == runs
-    assert len(blocks("yaml")) == 3
+    assert len(blocks("yaml")) == 4
+
+
+def test_the_search_is_one(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(blocks("yaml")[3])
+    search = read_sweep(path).search
+    assert search.trials == 30
+    assert set(search.space) == {"learning_rate", "temperature"}
 
 
 @pytest.mark.slow
@@ -40,5 +48,8 @@ def test_every_command_works(tmp_path, monkeypatch, grevy_run):
         assert code == 0, err
         said.append(out)
     assert "6 runs to do" in said[0]
-    assert all(each.startswith("6 of 6 done") for each in said[1:])
-    assert len(said) == 3
+    assert all(each.startswith("6 of 6 done") for each in said[1:3])
+    assert "6 runs, 3 rows" in said[3]
+    assert "<html" in Path("comparison.html").read_text()
+    assert said[4].startswith("run ")
+    assert len(said) == 5
