@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grevy.archive import Outcome, RunFolder, read_outcome
-from grevy.config import RunConfig, incidental_settings
+from grevy.config import RunConfig, deciding
 from grevy.errors import GrevyError
 from grevy.sweeps.finding import find_runs
 
@@ -87,16 +87,15 @@ def read_records(places: Sequence[Path]) -> Records:
 def make_record(outcome: Outcome) -> RunRecord:
     """Take out of a run what a comparison needs."""
     metrics, data = outcome.metrics, outcome.manifest["data"]
-    left_out = {*incidental_settings(), "seed"}
     defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
-    settings = {**defaults, **outcome.config}
+    settings = deciding({**defaults, **outcome.config})
     seed = outcome.config.get("seed")
     return RunRecord(
         folder=outcome.folder,
         run_id=outcome.manifest["run_id"],
         seed=seed if isinstance(seed, int) else None,
         settings={
-            sys.intern(name): _plain(settings[name]) for name in settings if name not in left_out
+            sys.intern(name): _plain(value) for name, value in settings.items() if name != "seed"
         },
         checksums=tuple(each["sha256"] for each in data),
         sources=tuple(each["source"] for each in data),
