@@ -1,9 +1,9 @@
 """What a search finds: its trials beside draws from the same ranges, on made data.
 
-The response is the linear R^2 of the true latent from the embedding of held-out time, which no trial
-is told. Trials know the goodness of fit on validation blocks alone. For each repeat (its own data and
-draws) three searches of equally many trials: random, TPE, and TPE that gives up bad trials. The
-better half is what lies above the median response of all random trials of the repeat.
+The response is the linear R^2 of the true latent from the embedding of held-out time, which no
+trial is told. Trials know the goodness of fit on validation blocks alone. For each repeat (its own
+data and draws) three searches of equally many trials: random, TPE, and TPE that gives up bad
+trials. The better half is what lies above the median response of the random trials of the repeat.
 
     python benchmarks/search.py --trials 30 --repeats 5
 """
