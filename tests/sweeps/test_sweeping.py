@@ -11,9 +11,11 @@ import yaml
 
 from grevy import archive
 from grevy.archive import RunFolder, read_run, verify
+from grevy.cli.sweeping import _Lines
 from grevy.config import make_config
 from grevy.model import Checkpoints
 from grevy.runs import load_recordings, make_model, run_experiment, settle_offsets
+from grevy.sweeps import do_sweep, prepare_sweep
 from grevy.sweeps.folder import SweepFolder, read_plan
 from tiny_sweeps import BASE, write_data, write_sweep
 
@@ -267,3 +269,13 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint(tmp_path, grevy_run, seed):
     run_experiment(whole, verbose=False)
     for each in (archive.EMBEDDING, archive.HISTORY):
         assert (place / each).read_bytes() == (tmp_path / "alone" / each).read_bytes()
+
+
+def test_two_that_begin_at_once_do_the_same_runs(tmp_path):
+    path = write_sweep(tmp_path, random={"runs": 2, "temperature": {"between": [0.1, 1]}})
+    both = [prepare_sweep(path, tmp_path / "S", on="debug") for _ in range(2)]
+    assert both[0].plan != both[1].plan  # nothing is recorded yet
+    for sweep in both:
+        assert do_sweep(sweep, _Lines(quiet=True), on="debug").done == 2
+    names = {run.run_id for run in both[0].plan}
+    assert {each.name for each in (tmp_path / "S" / "runs").iterdir()} == names

@@ -232,10 +232,11 @@ def do_sweep(
 def _recorded(sweep: Sweep) -> Sweep:
     """Write what was asked for into the folder, once; join who has just done so."""
     folder = sweep.folder
-    if not folder.begun and not record_sweep(folder, sweep.file):
+    if folder.begun or not record_sweep(folder, sweep.file):
         file = settle(sweep.given, read_recorded(folder))
-        plan = make_plan(file, configurations(file), sweep.checksums)
-        sweep = replace(sweep, file=file, plan=plan)
+        if file != sweep.file:  # begun since we looked, with draws of its own
+            plan = make_plan(file, configurations(file), sweep.checksums)
+            sweep = replace(sweep, file=file, plan=plan)
     if not folder.planned:
         write_plan(folder, sweep.plan)
     check_room(folder)
