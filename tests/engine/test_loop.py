@@ -165,7 +165,7 @@ def test_chance_is_the_loss_of_one_point():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_a_request_and_a_second_one_does_what_it_used_to(number):
+def test_a_signal_is_a_request_and_a_second_ctrl_c_does_what_it_used_to(number):
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     seen = []
     signal.signal(number, lambda *_: seen.append(number))
@@ -177,7 +177,7 @@ def test_a_signal_is_a_request_and_a_second_one_does_what_it_used_to(number):
             with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
                 interruption.raise_if_requested()
             signal.raise_signal(number)
-            assert seen == [number]
+            assert seen == ([number] if number == signal.SIGINT else [])
     finally:
         signal.signal(number, before[number == signal.SIGTERM])
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before

@@ -1,5 +1,6 @@
 """Files of settings for batch systems: what may stand in them, and what job becomes of it."""
 
+import subprocess
 import sys
 
 import pytest
@@ -82,3 +83,11 @@ def test_what_is_not_installed_is_said(monkeypatch):
     for name in ("tcp://10.0.0.1:8786", "slurm"):
         with pytest.raises(GrevyError, match=r"pip install 'grevy\[cluster\]'"):
             check_place_name(name)
+
+
+def test_ctrl_c_does_what_it_did():
+    code = (
+        "import signal; before = signal.getsignal(signal.SIGINT); import grevy.sweeps.places.jobs;"
+        "assert signal.getsignal(signal.SIGINT) is before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

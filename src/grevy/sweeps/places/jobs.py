@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dask_jobqueue import LSFCluster, PBSCluster, SGECluster, SLURMCluster
 from distributed import Client
 
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.sweeps.places.dask import Cluster, quiet, working
+
+_CTRL_C = signal.getsignal(signal.SIGINT)
+try:
+    from dask_jobqueue import LSFCluster, PBSCluster, SGECluster, SLURMCluster
+finally:  # importing it makes Ctrl-C end a program at once, and with exit code 0
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _CTRL_C)
 
 SYSTEMS: dict[str, Any] = {
     "slurm": SLURMCluster,
