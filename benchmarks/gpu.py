@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cases import COMMON, Case, made_data
+from run import Enough, estimator
 
 CASES = (
     Case("T=1e4, B=512", 10_000, 120, ("3d",), 10, 10),
@@ -33,25 +34,13 @@ CASES = (
 STRIDE = {"grevy": 320, "cebra": 20}  # steps between two looks, each of which waits for the GPU
 
 
-class Enough(Exception):  # noqa: N818 -- no error, it ends a measurement
-    """Enough has been measured."""
-
-
 def measure(case: Case, library: str, seconds: float) -> dict[str, float]:
     """Train on the GPU; return steps/s and the seconds that the start took."""
     import torch
 
     warnings.simplefilter("ignore")
     neural, labels = made_data(case)
-    settings = {**COMMON, **case.settings, "device": "cuda"}
-    if library == "grevy":
-        import grevy
-
-        model = grevy.CEBRA(**settings, seed=0)
-    else:
-        import cebra
-
-        model = cebra.CEBRA(**settings)
+    model = estimator(library, {**COMMON, **case.settings, "device": "cuda"})
     stamps: list[float] = []
 
     def look(_step: int, _solver: Any) -> None:

@@ -27,19 +27,22 @@ class Enough(Exception):  # noqa: N818 -- no error, it ends a measurement
     """Enough has been measured."""
 
 
+def estimator(library: str, settings: dict[str, Any]) -> Any:
+    """Make the estimator of a library, which alone is imported."""
+    if library == "grevy":
+        import grevy
+
+        return grevy.CEBRA(**settings, seed=0)
+    import cebra
+
+    return cebra.CEBRA(**settings)
+
+
 def measure(case: Case, library: str) -> dict[str, float]:
     """Train and time; return ms/step, peak memory in MB, and that of the data."""
     warnings.simplefilter("ignore")
     neural, labels = made_data(case)
-    settings = {**COMMON, **case.settings}
-    if library == "grevy":
-        import grevy
-
-        model = grevy.CEBRA(**settings, seed=0)
-    else:
-        import cebra
-
-        model = cebra.CEBRA(**settings)
+    model = estimator(library, {**COMMON, **case.settings})
     stamps: list[float] = []
 
     def look(_step: int, _solver: Any) -> None:

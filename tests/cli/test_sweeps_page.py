@@ -1,4 +1,4 @@
-"""Every command of docs/sweeps.md is run, and every file in it is a sweep."""
+"""Every command of docs/sweeps.md is run; its files, and that of docs/clusters.md, are sweeps."""
 
 import re
 import shlex
@@ -10,11 +10,12 @@ import yaml
 from grevy.sweeps.planning import count_runs, settle
 from grevy.sweeps.reading import read_sweep
 
-PAGE = Path(__file__).parents[2] / "docs" / "sweeps.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def blocks(kind):
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(kind, page="sweeps.md"):
+    text = (DOCS / page).read_text()
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(("number", "runs"), [(0, 6), (1, 12), (2, 20)])
@@ -23,15 +24,15 @@ def test_every_file_is_a_sweep(tmp_path, number, runs):
     path.write_text(blocks("yaml")[number])
     file = settle(read_sweep(path))
     assert count_runs(file) == runs
-    assert len(blocks("yaml")) == 4
+    assert len(blocks("yaml")) == 3
 
 
 def test_the_search_is_one(tmp_path):
     path = tmp_path / "sweep.yaml"
-    path.write_text(blocks("yaml")[3])
+    path.write_text(blocks("yaml", "clusters.md")[-1])
     search = read_sweep(path).search
     assert search.trials == 30
-    assert set(search.space) == {"learning_rate", "temperature"}
+    assert set(search.space) == {"learning_rate", "num_hidden_units", "distance"}
 
 
 @pytest.mark.slow
