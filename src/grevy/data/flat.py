@@ -20,6 +20,8 @@ from grevy.errors import GrevyError
 
 # Bytes copied at once.
 BLOCK = 2**24
+# Bytes asked for at once: Linux reads no more than 2 GiB by one call.
+MOST = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ class Flat:
 
     def _read(self, starts: IntArray, stops: IntArray) -> Array:
         row = self.shape[1] * self.dtype.itemsize
+        if ((stops - starts) * row > MOST).any():
+            starts, stops = _in_pieces(starts, stops, max(1, MOST // row))
         sizes, places = (stops - starts) * row, self.offset + starts * row
         descriptor = [self.stream.fileno()] * len(sizes)
         parts = list(map(os.pread, descriptor, sizes.tolist(), places.tolist()))
@@ -60,6 +64,13 @@ class Flat:
         if len(content) < sizes.sum():
             raise OSError(f"{self.stream.name} has become shorter")
         return np.frombuffer(content, self.dtype).reshape(-1, self.shape[1])
+
+
+def _in_pieces(starts: IntArray, stops: IntArray, most: int) -> tuple[IntArray, IntArray]:
+    """Cut runs of rows into runs of at most so many."""
+    firsts = [np.arange(start, stop, most) for start, stop in zip(starts, stops, strict=True)]
+    lasts = [np.minimum(own + most, stop) for own, stop in zip(firsts, stops, strict=True)]
+    return np.concatenate(firsts), np.concatenate(lasts)
 
 
 @contextmanager
@@ -83,6 +94,7 @@ def _place(array: Any) -> tuple[str, int] | None:
     """Return the file of a whole memory map, or of a data set in one piece, and where it begins."""
     if type(array) is np.memmap:  # one that derives from it may read otherwise
         whole = isinstance(array.base, mmap.mmap) and array.flags.c_contiguous
+        whole &= array.mode != "c"  # what was changed in memory is not in the file
         return (str(array.filename), array.offset) if whole and array.filename else None
     if type(array).__module__.partition(".")[0] != "h5py" or array.chunks is not None:
         return None
