@@ -151,6 +151,26 @@ def test_a_table_by_its_index(index, rate, segments):
     assert (found.times is None) == (rate is None)
 
 
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_dates_are_one_clock_for_all(zone):
+    days = pd.date_range("2024-03-01 12:00", periods=200, freq="20ms", tz=zone)
+    rates = pd.DataFrame(RNG.normal(size=(200, 2)), index=days)
+    later = pd.date_range("2024-03-01 12:00:01", periods=250, freq="10ms", tz=zone)
+    seconds = pd.Series(1 + np.arange(250) / 100, index=later)
+    found = make_recording(rates, {"seconds": seconds})
+    assert found.sampling_rate == 50
+    assert found.segments.tolist() == [[50, 175]]
+    np.testing.assert_allclose(found.labels[0].values[50:175, 0], found.times[50:175])
+    if zone is None:
+        array = xr.DataArray(rates, dims=("time", "unit"))
+        assert make_recording(array, {"s": seconds}).segments.tolist() == [[50, 175]]
+        periods = rates.set_axis(days.to_period("ms"))
+        assert make_recording(periods, {"s": seconds}).segments.tolist() == [[50, 175]]
+    for other in (later.tz_localize(None if zone else "UTC"), np.arange(250) / 100):
+        with pytest.raises(GrevyError, match="the neural data in dates with"):
+            make_recording(rates, {"seconds": seconds.set_axis(other)})
+
+
 def test_steps_without_a_value_are_left_out_where_asked_for():
     neural = RNG.normal(size=(50, 2))
     neural[7] = np.nan

@@ -39,6 +39,10 @@ class Clocked:
         Of the columns.
     width : float
         Of a bin around each time; 0 for samples.
+    since : datetime64 or None
+        Of dates the first one, from which seconds count; in UTC where they have a time zone.
+    has_zone : bool
+        Whether dates have a time zone.
     """
 
     what: str
@@ -48,6 +52,15 @@ class Clocked:
     breaks: Array
     names: tuple[str, ...] | None = None
     width: float = 0.0
+    since: np.datetime64 | None = None
+    has_zone: bool = False
+
+    @property
+    def counting(self) -> str:
+        """In what times count: those of another object go with them if it says the same."""
+        if self.since is None:
+            return "in seconds" if self.in_seconds else "in steps"
+        return f"in dates with{'' if self.has_zone else 'out'} a time zone"
 
 
 def is_clocked(values: Any) -> bool:
@@ -158,19 +171,26 @@ def _of_xarray(what: str, values: Any) -> Clocked:
         )
     upright = values.transpose("time", ...)
     times, in_seconds = np.arange(len(upright), dtype=np.float64), False
+    since = None
     if "time" in values.coords:
         coordinate = values.coords["time"]
         unit = str(getattr(coordinate, "attrs", {}).get("units", "")).strip().casefold()
-        times, in_seconds = _times(what, np.asarray(coordinate.values), unit)
+        stamps = np.asarray(coordinate.values)
+        times, in_seconds = _times(what, stamps, unit)
+        since = _first_date(stamps)
     other = next((each for each in dims if each != "time"), None)
     names = None
     if other is not None and other in values.coords and values.coords[other].ndim == 1:
         names = tuple(map(str, np.asarray(values.coords[other].values).tolist()))
-    return Clocked(what, upright.values, times, in_seconds, _none(times), names)
+    return Clocked(what, upright.values, times, in_seconds, _none(times), names, since=since)
 
 
 def _of_pandas(what: str, values: Any) -> Clocked:
-    index = np.asarray(values.index)
+    given = values.index
+    if hasattr(given, "to_timestamp"):  # periods: when each begins
+        given = given.to_timestamp()
+    has_zone = getattr(given, "tz", None) is not None
+    index = np.asarray(given.tz_convert(None) if has_zone else given)
     if index.dtype.kind not in "fiumM":  # names of rows are no times
         index = np.arange(len(index))
     times, in_seconds = _times(what, index, "")
@@ -179,7 +199,12 @@ def _of_pandas(what: str, values: Any) -> Clocked:
     return Clocked(
         what, array, times, in_seconds, _none(times),
         None if names is None else tuple(map(str, names)),
+        since=_first_date(index), has_zone=has_zone,
     )  # fmt: skip
+
+
+def _first_date(stamps: Array) -> np.datetime64 | None:
+    return stamps[0] if stamps.dtype.kind == "M" and len(stamps) else None
 
 
 def _none(times: Float64Array) -> Array:

@@ -187,11 +187,14 @@ def _aligned(
 ) -> tuple[Array, Array]:
     """Return what a label is at the times of the neural data, and where it is anything."""
     assert clock is not None
-    if label.in_seconds != clock.in_seconds:
-        kinds = ["in seconds" if each.in_seconds else "in steps" for each in (label, clock)]
+    if label.counting != clock.counting:
         raise GrevyError(
-            f"{label.what} has times {kinds[0]}, the neural data {kinds[1]}. Give both in seconds."
+            f"{label.what} has times {label.counting}, the neural data {clock.counting}. Give both "
+            f"alike, in seconds say."
         )
+    if label.since is not None and clock.since is not None:  # each counts from its own first date
+        later = (label.since - clock.since).astype("timedelta64[ns]").astype(np.float64) / 1e9
+        label = replace(label, times=label.times + later)
     if not np.median(np.diff(label.times)) > 0:
         raise GrevyError(f"{label.what} has most of its times more than once; expected each once.")
     values, gone = filled(label.what, label.values)
