@@ -281,6 +281,20 @@ class TestLoading:
             load_recordings(config)
         assert said == ["other: the label 'place' stands for what is 'position' in day0."]
 
+    def test_equal_names_go_together_before_others_do(self, folder, tmp_path):
+        for name, labels in (("a", ("x", "y")), ("b", ("y", "z"))):
+            arrays = dict(np.load(folder / "day0.npz"))
+            arrays |= {label: arrays["position"] + number for number, label in enumerate(labels)}
+            np.savez(tmp_path / f"{name}.npz", **arrays)
+        each = [
+            {"data": str(tmp_path / "a.npz"), "label": ["x", "y"]},
+            {"data": str(tmp_path / "b.npz"), "label": ["y", "z"]},
+        ]
+        with logged() as said:
+            found = load_recordings(make_config({**SHARED, "sessions": each}))
+        assert [label.name for label in found[1].labels] == ["z", "y"]
+        assert said == ["b: the label 'z' stands for what is 'x' in a."]
+
     def test_other_rates_are_said(self, folder):
         with logged() as said:
             load_recordings(self.settings(folder, sampling_rate=10))
@@ -354,6 +368,13 @@ def test_names_are_those_of_files_and_differ():
     config = make_config({"data": ["x/a.npz", "y/a.npz", "b.npz", "y/a.nwb"]})
     assert [each["name"] for each in config.sessions] == ["x/a", "y/a", "b", "y/a (2)"]
     assert make_config(config.model_dump(mode="json")) == config
+
+
+def test_a_file_is_not_called_what_another_recording_is_named():
+    each = [{"data": "a.npz"}, {"data": "b.npz", "name": "a"}, {"data": "c.npz"}]
+    named = make_config({"sessions": each}).sessions
+    assert [one["name"] for one in named] == ["a (2)", "a", "c"]
+    assert make_config({"sessions": named}).sessions == named
 
 
 def test_said_for_all_or_for_each_is_one_run():

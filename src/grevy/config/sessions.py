@@ -66,7 +66,7 @@ def named(files: list[str], names: list[Any]) -> list[str]:
             found[place] = f"{Path(file).parent.name}/{found[place]}"
     for place, name in enumerate(found):
         number = 1
-        while asked[place] is None and found[place] in found[:place]:
+        while asked[place] is None and found[place] in (*found[:place], *asked):
             number += 1
             found[place] = f"{name} ({number})"
     return found

@@ -70,10 +70,12 @@ def _alike(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     found = []
     for recording in recordings:
         labels = {label.name: label for label in recording.labels}
-        same = set(labels) == set(order)
-        found.append(
-            replace(recording, labels=tuple(labels[name] for name in order)) if same else recording
-        )
+        others = iter([label for label in recording.labels if label.name not in order])
+        if len(labels) == len(order):  # as many are left without a partner on either side
+            ordered = tuple(labels[name] if name in labels else next(others) for name in order)
+            found.append(replace(recording, labels=ordered))
+        else:
+            found.append(recording)  # said below
     align_labels(found)
     for recording in found:
         for name, label in zip(order, recording.labels, strict=True):
