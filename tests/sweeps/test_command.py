@@ -184,6 +184,7 @@ def test_a_folder_that_may_not_be_looked_into(copy, grevy_run):
 
 def test_links_in_a_ring_end(copy, grevy_run):
     (copy / "sweep/again").symlink_to(copy, target_is_directory=True)
+    (copy / "sweep/itself").symlink_to("itself")
     code, out, _ = grevy_run("compare", copy)
     assert code == 0
     assert "6 runs, 2 rows" in out

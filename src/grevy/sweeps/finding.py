@@ -82,10 +82,17 @@ def _below(place: Path, seen: set[str]) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             yield here, f"cannot be looked into ({error.strerror})"
             continue
-        inside = [entry.name for entry in entries if entry.is_dir()]
-        if any(entry.name == MANIFEST and not entry.is_dir() for entry in entries):
+        inside = [entry.name for entry in entries if _is_folder(entry)]
+        if MANIFEST not in inside and any(entry.name == MANIFEST for entry in entries):
             yield here, ""
         elif set(FOLDERS) <= set(inside):
             yield here, f"not finished, for it has no {MANIFEST}"
         else:
             waiting += [here / name for name in reversed(inside)]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle, or where nobody may look
+        return False
