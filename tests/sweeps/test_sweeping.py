@@ -123,6 +123,18 @@ class TestFinished:
         assert "not those that the sweep was begun with" in err
         assert "other.npz" in err
 
+    def test_a_plan_that_is_cut_short_is_noticed(self, begun, grevy_run):
+        path, folder = begun
+        plan = folder / "plan.jsonl"
+        plan.write_text("".join(plan.read_text().splitlines(keepends=True)[:3]))
+        code, _, err = grevy_run("sweep", path, "-o", folder, "--on", "debug")
+        assert code == 2
+        assert "plan.jsonl is damaged (3 runs for 4 that were asked for)" in err
+        plan.write_text("")
+        code, _, err = grevy_run("status", folder)
+        assert code == 2
+        assert "plan.jsonl is damaged (it is empty)" in err
+
     def test_a_dry_run_knows_how_long_runs_took(self, begun, grevy_run):
         path, folder = begun
         shutil.rmtree(folder / "runs" / read_plan(SweepFolder(folder))[0].run_id)
@@ -229,6 +241,8 @@ class TestRefused:
         code, out, err = grevy_run("status", tmp_path)
         assert (code, out) == (2, "")
         assert "holds no sweep" in err
+        (tmp_path / "file").touch()
+        assert "holds no sweep" in grevy_run("status", tmp_path / "file")[2]
         (tmp_path / "plan.jsonl").write_text('{"run_id": "../../etc"}\n')
         code, out, err = grevy_run("status", tmp_path)
         assert (code, out) == (2, "")

@@ -4,7 +4,9 @@ import signal
 
 import pytest
 
-from grevy.sweeps.working import last_line, unswallowed_signals
+from grevy.sweeps import prepare_sweep
+from grevy.sweeps.working import Task, do_run, last_line, unswallowed_signals
+from tiny_sweeps import write_data, write_sweep
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,16 @@ def test_without_a_signal_nothing_changes():
 def test_the_last_line_of_a_traceback_is_the_error():
     assert last_line("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"
     assert last_line("\n") == ""
+
+
+def test_data_that_were_changed_after_the_plan_are_not_run(tmp_path):
+    path = write_sweep(tmp_path, grid={"seed": [0]})
+    ready = prepare_sweep(path, tmp_path / "S", on="debug")
+    write_data(tmp_path / "data.npz", seed=9)
+    outcome = do_run(Task(tmp_path / "S", ready.plan[0], 1.0))
+    assert outcome.state == "failed"
+    assert "data.npz are not those that the sweep was begun with" in outcome.message
+    assert not ready.folder.done(ready.plan[0].run_id)
+    write_data(tmp_path / "data.npz")
+    ready.folder.forget_error(ready.plan[0].run_id)
+    assert do_run(Task(tmp_path / "S", ready.plan[0], 1.0)).state == "done"

@@ -190,14 +190,20 @@ def read_plan(folder: SweepFolder) -> tuple[PlannedRun, ...] | None:
         if path.stat().st_size > PLAN_BYTES:
             raise ValueError("too large")
         lines = path.read_text(encoding="utf-8").splitlines()
+        if not lines:
+            raise ValueError("it is empty")
         return tuple(_planned(json.loads(line)) for line in lines)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise GrevyError(
-            f"{path} is damaged ({reason}). Remove it, and `grevy sweep` writes it again."
-        ) from error
+        raise damaged_plan(folder, " ".join(str(error).split())[:200]) from error
+
+
+def damaged_plan(folder: SweepFolder, reason: str) -> GrevyError:
+    """Make the error for a plan that cannot be used."""
+    return GrevyError(
+        f"{folder.root / PLAN} is damaged ({reason}). Remove it, and `grevy sweep` writes it again."
+    )
 
 
 def _planned(found: Any) -> PlannedRun:

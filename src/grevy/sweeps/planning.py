@@ -231,6 +231,16 @@ def data_key(config: RunConfig) -> str:
     return json.dumps(config.model_dump(mode="json", include=names), sort_keys=True)
 
 
+def other_data(config: RunConfig) -> GrevyError:
+    """Make the error for data that are not those of the plan."""
+    files = [config.data, *(each["data"] for each in config.sessions or ())]
+    source = config.dataset or ", ".join(filter(None, files))
+    return GrevyError(
+        f"the data of {source} are not those that the sweep was begun with. Bring them back, or "
+        f"choose another folder."
+    )
+
+
 def make_plan(
     file: SweepFile, configs: Sequence[RunConfig], checksums: Mapping[str, str]
 ) -> tuple[PlannedRun, ...]:

@@ -14,6 +14,7 @@ from grevy.sweeps.folder import (
     SweepFolder,
     check_place,
     check_room,
+    damaged_plan,
     read_plan,
     read_recorded,
     record_sweep,
@@ -27,6 +28,7 @@ from grevy.sweeps.planning import (
     data_key,
     described,
     make_plan,
+    other_data,
     raise_problems,
     settings_of_runs,
     settle,
@@ -112,7 +114,7 @@ def prepare_sweep(
         plan = make_plan(file, configs, found.checksums)
     else:
         plan = known
-        _check_data(folder, configs, known, found)
+        _check_plan(folder, configs, known, found)
     return Sweep(folder, given, file, found.checksums, plan, found.threads)
 
 
@@ -129,19 +131,17 @@ def _look(file: SweepFile, on: str, models: bool) -> Examination:
             ) from error
 
 
-def _check_data(
+def _check_plan(
     folder: SweepFolder,
     configs: Sequence[RunConfig],
     plan: Sequence[PlannedRun],
     found: Examination,
 ) -> None:
-    for config, run in zip(configs, plan, strict=False):
+    if len(plan) != len(configs):
+        raise damaged_plan(folder, f"{len(plan)} runs for {len(configs)} that were asked for")
+    for config, run in zip(configs, plan, strict=True):
         if found.checksums[data_key(config)] != run.data:
-            source = config.dataset or config.data
-            raise GrevyError(
-                f"{folder.root}: the data of {source} are not those that the sweep was begun with. "
-                f"Bring them back, or choose another folder."
-            )
+            raise GrevyError(f"{folder.root}: {other_data(config)}")
 
 
 class Audience(Protocol):

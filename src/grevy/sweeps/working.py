@@ -18,7 +18,7 @@ from grevy.config import make_config
 from grevy.errors import GrevyError
 from grevy.sweeps.claims import claimed
 from grevy.sweeps.folder import SweepFolder
-from grevy.sweeps.planning import PlannedRun, data_key
+from grevy.sweeps.planning import PlannedRun, data_key, other_data
 
 if TYPE_CHECKING:
     from grevy.data import Recording
@@ -125,7 +125,7 @@ def _run(task: Task, folder: SweepFolder, seen: Seen | None) -> None:
         resume=True,
         checkpoint_minutes=task.checkpoint_minutes,
         verbose=False,
-        recordings=_recordings(data_key(config)),
+        recordings=_recordings(data_key(config), task.run.data),
         seen=seen,
     )
     if not folder.done(task.run.run_id):  # cut off between the page and its entry in the manifest
@@ -133,11 +133,22 @@ def _run(task: Task, folder: SweepFolder, seen: Seen | None) -> None:
 
 
 @lru_cache(maxsize=1)
-def _recordings(key: str) -> "tuple[Recording, ...]":
-    """Load the data of a run, once for as long as the next run has the same."""
+def _recordings(key: str, checksum: str) -> "tuple[Recording, ...]":
+    """Load the data of a run, once for as long as the next run has the same.
+
+    Raises
+    ------
+    GrevyError
+        If they are not what the plan says: changed since, or other files on this machine.
+    """
+    from grevy.data import data_checksum
     from grevy.runs import load_recordings
 
-    return load_recordings(make_config(json.loads(key)))
+    config = make_config(json.loads(key))
+    recordings = load_recordings(config)
+    if data_checksum(recordings) != checksum:
+        raise other_data(config)
+    return recordings
 
 
 @lru_cache(maxsize=1)
