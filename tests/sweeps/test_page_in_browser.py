@@ -11,7 +11,7 @@ import yaml
 from archived_runs import HOSTILE, made_labels, made_metrics, write_run
 from browsers import DRAWN, launched, opened
 from grevy.sweeps import compare_folders, write_page
-from grevy.sweeps.page import link
+from grevy.sweeps.page import link, page_content
 
 COUNT = 500
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -144,6 +144,16 @@ def test_figures_follow_filter_and_score(page):
     assert page.get_attribute("th:has([data-column=mean])", "aria-sort") == "ascending"
 
 
+def test_dots_lie_upon_their_value_unless_several_share_it(page):
+    upon = []
+    for place in range(3):
+        page.locator(f"#against-{place}").scroll_into_view_if_needed()
+        until(page, f"document.getElementById('against-{place}').data?.[0].y.length === 500")
+        whole = "(figure) => figure.data[0].x.every(Number.isInteger)"
+        upon.append(page.eval_on_selector(f"#against-{place}", whole))
+    assert sorted(upon) == [False, False, True]  # each run has another number of hidden units
+
+
 def test_two_settings_make_a_map_of_means(page):
     page.locator("#heat").scroll_into_view_if_needed()
     page.select_option("#heat-x", "0")
@@ -206,6 +216,12 @@ def test_hostile_names_are_text(browser, tmp_path):
             until(page, f"document.getElementById('{name}').data")
         hrefs = page.eval_on_selector_all("#table a", "all => all.map((a) => a.protocol)")
         assert hrefs == ["file:"] * 3
+
+
+def test_recordings_of_one_run_count_each(tmp_path):
+    write_run(tmp_path / "run", lengths=[100, 200])
+    content = page_content(compare_folders([tmp_path]), tmp_path / "page.html")
+    assert ("Recordings", "2") in content.facts
 
 
 def test_a_link_is_relative_and_quoted(tmp_path):

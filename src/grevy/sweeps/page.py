@@ -48,7 +48,7 @@ def page_content(comparison: Comparison, path: Path, places: Sequence[Path] = ()
     runs, rows = comparison.runs, comparison.rows.rows
     metrics = list(_metrics(comparison))
     where = ", ".join(without_home(str(place)) for place in places)
-    n_data = len({run.checksums for run in runs})
+    n_data = len({each for run in runs for each in run.checksums})
     facts = (
         ("Runs", str(len(runs))),
         ("Rows", str(len(rows))),

@@ -137,8 +137,10 @@ class Charts {
     const rows = this.scored, scale = this.scales[place];
     const few = rows.length <= 120;
     const score = rows.map((row) => this.table.score(row));
-    // Side by side where several rows share a value, in an order that does not change.
-    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (rows.length > 1 ? (apart(number) - 0.5) * 0.45 : 0));
+    // Side by side where several rows share a value, in an order that does not change; else upon it.
+    const count = new Map();
+    for (const row of rows) count.set(row.settings[place], (count.get(row.settings[place]) || 0) + 1);
+    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (count.get(row.settings[place]) > 1 ? (apart(number) - 0.5) * 0.45 : 0));
     const spread = { type: "data", symmetric: false, visible: few, thickness: 1, width: 2, color: "#9aa5b1",
       array: score.map((each) => (each[2] === null ? 0 : each[2] - each[0])), arrayminus: score.map((each) => (each[1] === null ? 0 : each[0] - each[1])) };
     const trace = {
