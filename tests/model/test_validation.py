@@ -106,6 +106,12 @@ def test_training_stops_early_and_a_file_tells():
     assert model.n_steps_ == model.validation_[-1][0] == len(model.solver_.history)
 
 
+def test_the_last_step_is_looked_at_whatever_its_number():
+    for steps, looked in ((5, [5]), (25, [10, 20, 25])):
+        model = fitted(made(), grevy.Validation(APART, every=10), max_iterations=steps)
+        assert [step for step, _ in model.validation_] == looked
+
+
 def test_a_resumed_training_sees_the_same(tmp_path):
     data = made()
 

@@ -97,7 +97,7 @@ class Course:
         self.task, self.training, self._take_up = task, training, take_up
         self.done = task.first
         self._last = task.first + task.n_steps
-        self._watch = Watch(training, task.recordings, task.validation, task.seen)
+        self._watch = Watch(training, task.recordings, task.validation, self._last, task.seen)
         self.goes_on = not self._watch.stalled and task.n_steps > 0
         self._pending: list[Tensor] = []
         self._steps = run(training, task.first, self._last)

@@ -34,7 +34,7 @@ class Validation:
         Half-open runs [start, stop) of the recording that the training segments leave out; a list
         of them for several recordings. Nothing checks that they are left out.
     every : int
-        Steps between two looks.
+        Steps between two looks; the last step is looked at in any case.
     patience : int, optional
         Stop once so many looks in a row found no loss below the least so far. The weights stay
         those of the last step.
@@ -66,6 +66,8 @@ class Watch:
     training : Training
     recordings : sequence of Recording
     validation : Validation or None
+    last : int
+        The steps that the training will have.
     seen : sequence of (int, float)
         What was seen before the training was cut off.
 
@@ -80,10 +82,12 @@ class Watch:
         training: Training,
         recordings: Sequence[Recording],
         validation: Validation | None,
+        last: int,
         seen: Sequence[tuple[int, float]] = (),
     ) -> None:
-        self.losses = [(int(step), float(loss)) for step, loss in seen]
-        self._training, self._validation = training, validation
+        self._training, self._validation, self._last = training, validation, last
+        # What was the last step of a shorter training is none to look at.
+        self.losses = [(int(step), float(loss)) for step, loss in seen if self._is_due(step)]
         if validation is None:
             return
         given = [validation.segments] if len(recordings) == 1 else list(validation.segments)
@@ -106,13 +110,17 @@ class Watch:
     def after(self, done: int) -> bool:
         """Look, if it is time to, after `done` steps; tell whether training should stop."""
         validation = self._validation
-        if validation is None or done % validation.every:
+        if validation is None or not self._is_due(done):
             return False
         loss = validation_loss(self._training, self._batches)
         self.losses.append((done, loss))
         if validation.seen is not None:
             validation.seen(done, (self._training.chance - loss) / math.log(2))
         return self.stalled
+
+    def _is_due(self, done: int) -> bool:
+        every = 1 if self._validation is None else self._validation.every
+        return done % every == 0 or done == self._last
 
     @property
     def stalled(self) -> bool:
