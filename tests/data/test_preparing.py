@@ -205,6 +205,33 @@ def test_what_cannot_be_done_is_refused(settings, about, words):
         prepare(spikes(**about), **settings)
 
 
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (np.arange(300) < 150, "Of a mask give numpy.flatnonzero"),
+        (np.arange(150.0), "array of float64"),
+        (np.arange(20).reshape(4, 5), "of shape"),
+        ([0, 300], "from 0 to 300; arrays has those from 0 to 299"),
+        ([-1, 5], "from -1 to 5"),
+    ],
+)
+def test_training_steps_that_are_none_are_refused(train, words):
+    with pytest.raises(GrevyError, match=words):
+        prepare(spikes(), train, zscore=True)
+
+
+def test_training_steps_count_once_in_any_order():
+    recording, steps = spikes(), np.array([40, 7, 7, 20, 8])
+    found = prepare(recording, steps, zscore=True).preparation
+    np.testing.assert_allclose(found.centre, recording.neural[np.unique(steps)].mean(axis=0))
+
+
+def test_the_narrowest_kernel_leaves_everything_as_it_is():
+    recording = spikes()
+    for sigma in (1e-3, 1e-300):
+        np.testing.assert_array_equal(prepare(recording, smoothing=sigma).neural, recording.neural)
+
+
 def test_there_is_no_square_root_of_a_negative_number():
     with pytest.raises(GrevyError, match="holds -1, and only counts"):
         prepare(make_recording(np.array([[1.0], [-1.0]])), square_root=True)

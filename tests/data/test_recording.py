@@ -322,3 +322,9 @@ def test_labels_too_large_to_square(kind, sign):
 def test_steps_inside_are_those_of_each_run(runs):
     expected = [step for start, stop in runs for step in range(start, stop)]
     assert steps_inside(np.array(runs)).tolist() == expected
+
+
+def test_a_label_without_a_name_is_refused():
+    for labels in ([np.arange(5.0)], np.arange(5.0)):
+        with pytest.raises(GrevyError, match="has no name"):
+            make_recording(np.ones((5, 2)), labels)

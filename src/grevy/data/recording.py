@@ -139,6 +139,11 @@ def make_recording(
     problems = Problems(source)
     activity = _neural(neural, problems)
     labels = tuple(cast("Iterable[Label]", labels))
+    if wrong := [label for label in labels if not isinstance(label, Label)]:
+        raise WrongTypeError(
+            f"{source}: a label is {type(wrong[0]).__name__}, which has no name. Give labels by "
+            f"their names, as in {{'position': values}}."
+        )
     length = len(activity)
     for label in labels:
         if len(label) != length and length:

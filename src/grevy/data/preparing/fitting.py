@@ -113,8 +113,27 @@ def prepare(
     settings = Preparing(
         rates, min_rate, square_root, smoothing, smoothing_kernel, zscore, scale_labels
     )
-    runs = recording.segments if train is None else training_segments(recording.segments, train)
+    if train is None:
+        runs = recording.segments
+    else:
+        runs = training_segments(recording.segments, _checked_steps(train, recording))
     return prepare_all([recording], [runs], settings)[0]
+
+
+def _checked_steps(train: IntArray, recording: Recording) -> IntArray:
+    """Return training steps in order, each once; a mask would pass for steps 0 and 1."""
+    given = np.asarray(train)
+    if given.dtype.kind not in "iu" or given.ndim != 1:
+        raise GrevyError(
+            f"`train` is an array of {given.dtype} of shape {given.shape}; expected the numbers of "
+            f"steps, such as split.train. Of a mask give numpy.flatnonzero(mask)."
+        )
+    if len(given) and not (given.min() >= 0 and given.max() < len(recording)):
+        raise GrevyError(
+            f"`train` has steps from {given.min()} to {given.max()}; {recording.source} has those "
+            f"from 0 to {len(recording) - 1}."
+        )
+    return np.unique(given)
 
 
 def prepare_all(

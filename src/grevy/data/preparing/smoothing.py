@@ -60,7 +60,8 @@ def smoothed(values: Float64Array, kernel: Kernel) -> Float64Array:
     total = np.zeros(values.shape)
     weights = np.zeros((length, 1))
     for offset in range(-min(kernel.before, length - 1), min(kernel.after, length - 1) + 1):
-        weight = math.exp(-0.5 * (offset / kernel.sigma) ** 2)
+        # Beyond a thousand it is 0 anyway, and the square may be beyond all numbers.
+        weight = math.exp(-0.5 * min(abs(offset) / kernel.sigma, 1e3) ** 2)
         into = slice(max(-offset, 0), length - max(offset, 0))
         out_of = slice(max(offset, 0), length - max(-offset, 0))
         total[into] += weight * values[out_of]
