@@ -281,6 +281,13 @@ class TestLoading:
             load_recordings(config)
         assert said == ["other: the label 'place' stands for what is 'position' in day0."]
 
+    def test_which_recording_has_something_wrong_is_said(self, folder, tmp_path):
+        arrays = dict(np.load(folder / "day1.npz"))
+        np.savez(tmp_path / "still.npz", **{**arrays, "position": 0 * arrays["position"]})
+        config = self.settings(folder, data=str(tmp_path / "still.npz"))
+        with pytest.raises(GrevyError, match="^still: label 'position': constant"):
+            load_recordings(config)
+
     def test_equal_names_go_together_before_others_do(self, folder, tmp_path):
         for name, labels in (("a", ("x", "y")), ("b", ("y", "z"))):
             arrays = dict(np.load(folder / "day0.npz"))

@@ -45,8 +45,17 @@ def _load_recordings(config: RunConfig) -> tuple[Recording, ...]:
     if not config.sessions:
         return (_read(config),)
     each = zip(config.sessions, config.of_each, strict=True)
-    recordings = [replace(_read(alone), name=session["name"]) for session, alone in each]
-    return _alike(recordings)
+    return _alike([_read_named(alone, session["name"]) for session, alone in each])
+
+
+def _read_named(config: RunConfig, name: str) -> Recording:
+    """Read one of several recordings; what is wrong with it is said of it."""
+    try:
+        return replace(_read(config), name=name)
+    except GrevyError as error:
+        if str(config.data) in str(error):
+            raise
+        raise GrevyError(f"{name}: {error}") from error
 
 
 def _read(config: RunConfig) -> Recording:
