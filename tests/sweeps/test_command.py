@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from archived_runs import HOSTILE, made_labels, made_metrics, write_run
+from archived_runs import HOSTILE, held_out, made_labels, made_metrics, write_run
 
 LABELS = made_labels(300)
 
@@ -235,6 +236,19 @@ def test_consistency_is_computed_from_the_archive(runs, grevy_run):
     assert len(lines) == 2
     assert all("1.00 (" in line for line in lines)  # all of one embedding
     assert all("over 3 seeds, held-out steps" in line for line in lines)
+
+
+def test_recordings_are_compared_where_no_encoder_has_trained(tmp_path, grevy_run):
+    rng = np.random.default_rng(0)
+    for length in (2000, 3000):
+        labels, steps = made_labels(length), held_out(length)
+        embedding = labels[0].values.reshape(length, -1)[:, :2].astype(np.float32)
+        embedding[steps] = rng.normal(size=(len(steps), 2))  # nothing holds beyond the training
+        write_run(tmp_path / str(length), labels, length=length, embedding=embedding)
+    code, out, _ = grevy_run("compare", tmp_path, "--consistency")
+    assert code == 0
+    found = re.search(r": (\S+) \(\S+\) over 2 recordings, held-out steps, by velocity$", out, re.M)
+    assert float(found[1]) < 0.5
 
 
 def test_the_best_is_named_with_its_command_and_how_it_was_chosen(runs, grevy_run):

@@ -1,7 +1,7 @@
 """How alike the embeddings of finished runs are: between seeds, and between recordings.
 
-Computed from what is archived; nothing is trained. Embeddings of one recording are compared step by
-step where no encoder has trained, those of different recordings by a label that all of them have.
+Computed from what is archived; nothing is trained. Embeddings are compared where no encoder has
+trained: of one recording step by step, of different recordings by a label that all of them have.
 """
 
 from collections.abc import Sequence
@@ -72,10 +72,14 @@ def over_recordings(rows: Sequence[Row]) -> Alike:
     try:
         read = [read_run(run.folder) for run in runs]
         shared = _shared_label(read)
-        where = f"by {shared}"
-        inside = [steps_inside(run.segments) for run in read]
-        parts = [run.embedding[steps] for run, steps in zip(read, inside, strict=True)]
-        labels = [_label(run, shared).take(steps) for run, steps in zip(read, inside, strict=True)]
+        held_out = [_held_out([run]) for run in read]
+        each = [steps for steps in held_out if steps is not None]
+        where = f"held-out steps, by {shared}"
+        if len(each) < len(read):
+            where = f"all steps, trained on too, by {shared}"
+            each = [steps_inside(run.segments) for run in read]
+        parts = [run.embedding[steps] for run, steps in zip(read, each, strict=True)]
+        labels = [_label(run, shared).take(steps) for run, steps in zip(read, each, strict=True)]
         return Alike(rows[0], "recordings", where, consistency(parts, names, labels=labels))
     except GrevyError as error:
         return Alike(rows[0], "recordings", "", None, str(error))
