@@ -285,7 +285,7 @@ class TestLoading:
         arrays = dict(np.load(folder / "day1.npz"))
         np.savez(tmp_path / "still.npz", **{**arrays, "position": 0 * arrays["position"]})
         config = self.settings(folder, data=str(tmp_path / "still.npz"))
-        with pytest.raises(GrevyError, match="^still: label 'position': constant"):
+        with pytest.raises(GrevyError, match=r"^still: label 'position': constant"):
             load_recordings(config)
 
     def test_equal_names_go_together_before_others_do(self, folder, tmp_path):
