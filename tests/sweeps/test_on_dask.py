@@ -56,8 +56,8 @@ class Dask:
 
     def add_worker(self, *arguments, env=None):
         log = self._folder / f"worker_{len(self.workers)}.log"
-        arguments = [self.address, "--nthreads", "1", "--local-directory", str(self._folder / "w")]
-        self.workers.append(self._start("worker", log, *arguments, env=env))
+        usual = [self.address, "--nthreads", "1", "--local-directory", str(self._folder / "w")]
+        self.workers.append(self._start("worker", log, *usual, *arguments, env=env))
         wait_until(lambda: "Registered to" in log.read_text(), "a worker")
 
     def worker_below(self, number):
@@ -135,6 +135,24 @@ def test_workers_and_client_are_lost_and_nothing_else(tmp_path, dask):
     code, _ = ended(start_sweep(file, tmp_path / "here", "here"))
     assert code == 0
     assert_same_results(tmp_path / "here", output)
+
+
+def test_what_a_worker_has_begun_goes_on_before_others_begin(tmp_path, dask):
+    file, output = write_sweep(tmp_path, steps=200_000), tmp_path / "there"
+    dask.add_worker("--no-nanny")
+    client = start_sweep(file, output, dask.address)
+    wait_until(lambda: steps_kept(output), "a checkpoint", client)
+    dask.workers[0].terminate()  # as a batch system does before it ends a job
+    dask.workers[0].wait()
+    ((name, kept),) = steps_kept(output).items()
+    assert not list((output / "claims").glob("*.claim"))
+    dask.add_worker("--no-nanny")
+    wait_until(lambda: steps_kept(output)[name] > kept, "the run to go on", client)
+    assert [path.name for path in (output / "runs").iterdir()] == [name]
+    client.send_signal(signal.SIGINT)
+    code, printed = ended(client)
+    assert code == 130
+    assert "again  " not in printed
 
 
 def test_ctrl_c_keeps_what_runs(tmp_path, dask):

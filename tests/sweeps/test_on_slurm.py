@@ -12,6 +12,7 @@ from sweeps.on_clusters import (
     assert_nothing_is_left,
     assert_same_results,
     ended,
+    sealed,
     start_sweep,
     steps_kept,
     wait_until,
@@ -66,10 +67,11 @@ def test_a_preempted_run_is_kept_and_goes_on(tmp_path, environment, whom):
     assert not list((output / "claims").glob("*.claim"))  # it had time to tidy up
     wait_until(lambda: steps_kept(output).get(name, 30_000) > kept, "another job to go on", client)
     assert jobs(environment) != [job]
+    assert not sealed(output)  # it went on before others were begun
     client.send_signal(signal.SIGINT)
     code, printed = ended(client)
     assert code == 130
-    assert "again " not in printed  # to be preempted is no fault of the run
+    assert "again  " not in printed  # to be preempted is no fault of the run
     wait_until(lambda: not jobs(environment), "the jobs to end")
 
 
@@ -93,6 +95,39 @@ def test_a_job_that_cannot_be_is_one_message(tmp_path, environment):
     assert "Traceback" not in printed
     assert "no job could be submitted" in printed
     assert "invalid partition" in printed
+
+
+def test_jobs_that_end_before_they_begin_are_given_up(tmp_path, environment):
+    file, output = write_sweep(tmp_path, steps=20), tmp_path / "there"
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(
+        "system: slurm\njob_script_prologue: ['echo there is no such module >&2; exit 1']\n"
+    )
+    code, printed = ended(
+        start_sweep(file, output, str(cluster), "--workers", "2", env=environment)
+    )
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "jobs have ended before they could do anything" in printed
+    assert f"{output}/jobs; it ends with: there is no such module" in printed
+    wait_until(lambda: not jobs(environment), "the jobs to end")
+
+
+def test_a_job_that_is_cancelled_before_it_begins_is_replaced(tmp_path, environment):
+    file, output = write_sweep(tmp_path, steps=20), tmp_path / "there"
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("system: slurm\njob_extra_directives: [--hold]\n")
+    client = start_sweep(file, output, str(cluster), "--workers", "1", env=environment)
+    wait_until(lambda: jobs(environment), "a job", client)
+    (job,) = jobs(environment)
+    subprocess.run(["scancel", job], env=environment, check=True)
+    wait_until(lambda: jobs(environment) not in ([], [job]), "another job", client)
+    (other,) = jobs(environment)
+    subprocess.run(["scontrol", "release", other], env=environment, check=True)
+    code, printed = ended(client)
+    assert code == 0
+    assert f"{N_RUNS} of {N_RUNS} done" in printed
+    wait_until(lambda: not jobs(environment), "the jobs to end")
 
 
 def test_no_slurm_is_one_message(tmp_path):

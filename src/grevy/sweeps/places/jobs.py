@@ -16,6 +16,7 @@ from distributed import Client
 
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.sweeps.places.dask import Cluster, quiet, working
+from grevy.sweeps.places.muster import MOST, Muster, last_words
 
 _CTRL_C = signal.getsignal(signal.SIGINT)
 try:
@@ -72,7 +73,7 @@ def read_jobs(on: str) -> tuple[str, dict[str, Any]]:
             elif name not in known:
                 problems.add(str(unknown("setting", str(name), known)))
     problems.raise_if_any()
-    return str(system), found
+    return str(system), {name: value for name, value in found.items() if value is not None}
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -140,12 +141,16 @@ def _manned(
     dask-jobqueue's own adaptive scaling does not replace a job that was ended from outside, and
     does not say why one could not be submitted.
     """
-    over = threading.Event()
+    over, muster = threading.Event(), Muster(system)
 
     def keep() -> None:
         while not over.wait(LOOK):
             try:
+                _strike(cluster, client, muster)
                 _adjust(cluster, client, min(most, executor.open))
+            except GrevyError as error:
+                executor.fail(error)
+                return
             except Exception as error:
                 reason = " ".join(str(error).split())[:600]
                 executor.fail(GrevyError(f"`on={system}`: no job could be submitted: {reason}"))
@@ -158,6 +163,27 @@ def _manned(
     finally:
         over.set()
         thread.join()
+
+
+def _strike(cluster: Any, client: Client, muster: Muster) -> None:
+    """Forget jobs that have ended before they were workers, so that others are submitted.
+
+    Raises
+    ------
+    GrevyError
+        If none comes.
+    """
+    present = [each["name"] for each in client.scheduler_info(n_workers=-1)["workers"].values()]
+    jobs = {name: job.job_id for name, job in dict(cluster.workers).items() if job.job_id}
+    for name in muster.lost(jobs, present):
+        cluster.workers.pop(name, None)
+    if muster.in_vain >= MOST:
+        folder = Path(cluster._dummy_job.log_directory)
+        words = last_words(folder)
+        raise GrevyError(
+            f"{muster.in_vain} jobs have ended before they could do anything. What they printed is "
+            f"in {folder}" + (f"; it ends with: {words}" if words else ".")
+        )
 
 
 def _adjust(cluster: Any, client: Client, wanted: int) -> None:
