@@ -100,9 +100,10 @@ class Cluster(Executor):
 
     def fail(self, error: GrevyError) -> None:
         """Give up all calls that wait, for a reason."""
-        for future, far in list(self._waiting.items()):
-            self._waiting.pop(future, None)
-            self._client.cancel(far)
+        self._stopping = True
+        waiting, self._waiting = self._waiting, {}
+        self._client.cancel(list(waiting.values()))
+        for future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from distributed import Client
+from distributed.core import Status
 
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.sweeps.places.dask import Cluster, quiet, working
@@ -176,7 +177,8 @@ def _strike(cluster: Any, client: Client, muster: Muster) -> None:
     present = [each["name"] for each in client.scheduler_info(n_workers=-1)["workers"].values()]
     jobs = {name: job.job_id for name, job in dict(cluster.workers).items() if job.job_id}
     for name in muster.lost(jobs, present):
-        cluster.workers.pop(name, None)
+        if job := cluster.workers.pop(name, None):
+            cluster.sync(job.close)
     if muster.in_vain >= MOST:
         folder = Path(cluster._dummy_job.log_directory)
         words = last_words(folder)
@@ -218,7 +220,7 @@ def _check_programs(system: str, job: Any) -> None:
 @contextmanager
 def _made(system: str, kind: Any, settings: Mapping[str, Any], root: Path) -> Iterator[Any]:
     try:
-        cluster = kind(**_whole(system, settings, root))
+        cluster = kind(job_cls=_closing(kind.job_cls), **_whole(system, settings, root))
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]
         raise GrevyError(
@@ -226,6 +228,16 @@ def _made(system: str, kind: Any, settings: Mapping[str, Any], root: Path) -> It
         ) from error
     with cluster:
         yield cluster
+
+
+def _closing(kind: Any) -> Any:
+    """Make a kind of job that is closed once it was closed, which Dask insists on at the end."""
+
+    async def close(job: Any) -> None:
+        await kind.close(job)
+        job.status = Status.closed
+
+    return type(kind.__name__, (kind,), {"close": close})
 
 
 def _whole(system: str, settings: Mapping[str, Any], root: Path) -> dict[str, Any]:
