@@ -204,6 +204,20 @@ def test_another_version_is_refused(tmp_path, dask, version):
     assert "pip install grevy==" in printed
 
 
+def test_another_version_that_comes_later_is_refused(tmp_path, dask):
+    file, output = write_sweep(tmp_path, steps=20), tmp_path / "there"
+    client = start_sweep(file, output, dask.address)
+    wait_until(lambda: list((output / "claims").glob("*.client")), "the client", client)
+    (tmp_path / "other").mkdir()
+    with other_version(tmp_path / "other", "0.0.1") as environment:
+        dask.add_worker(env=environment)
+    code, printed = ended(client)
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "Grevy 0.0.1" in printed
+    assert not list(output.glob("runs/*"))  # no run has failed by that
+
+
 def test_no_scheduler_is_one_message(tmp_path):
     file = write_sweep(tmp_path, steps=20)
     code, printed = ended(start_sweep(file, tmp_path / "there", "tcp://127.0.0.1:9"))

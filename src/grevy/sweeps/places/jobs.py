@@ -219,8 +219,9 @@ def _check_programs(system: str, job: Any) -> None:
 
 @contextmanager
 def _made(system: str, kind: Any, settings: Mapping[str, Any], root: Path) -> Iterator[Any]:
+    whole = _whole(system, settings, root)
     try:
-        cluster = kind(job_cls=_closing(kind.job_cls), **_whole(system, settings, root))
+        cluster = kind(job_cls=_closing(kind.job_cls), **whole)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]
         raise GrevyError(
@@ -244,6 +245,12 @@ def _whole(system: str, settings: Mapping[str, Any], root: Path) -> dict[str, An
     """Complete the settings: a job does one run at a time, with all of its cores."""
     import dask
 
+    log = str(settings.get("log_directory", (root / "jobs").absolute()))
+    if len(log.split()) != 1:
+        raise GrevyError(
+            f"`on={system}`: what jobs print would go to {log!r}, and batch systems take no folder "
+            f"with a space. Choose another `output`, or give `log_directory` in a cluster file."
+        )
     known = {name: dask.config.get(f"jobqueue.{system}.{name}", None) for name in _USUAL}
     usual = {name: value for name, value in _USUAL.items() if known[name] is None}
     python = settings.get("python") or dask.config.get(f"jobqueue.{system}.python", None)
@@ -251,10 +258,10 @@ def _whole(system: str, settings: Mapping[str, Any], root: Path) -> dict[str, An
         f"jobqueue.{system}.worker-extra-args", None
     )
     return {
-        "log_directory": str((root / "jobs").absolute()),
         "job_name": "grevy",
         **usual,
         **settings,
+        "log_directory": log,
         "processes": 1,
         "nanny": False,
         # In place of the shell, so that the batch system's signals reach it.
