@@ -11,6 +11,7 @@ import yaml
 
 from grevy import archive
 from grevy.archive import RunFolder, read_run, verify
+from grevy.atomic import WriteError
 from grevy.cli.sweeping import _Lines
 from grevy.config import make_config
 from grevy.model import Checkpoints
@@ -246,6 +247,16 @@ class TestRefused:
             "^grevy: .*/S/sweep.yaml cannot be written: .*\n$", done.stderr, re.MULTILINE
         )
         assert not list((tmp_path / "S").iterdir())
+
+
+def test_deaths_are_counted_across_sweeps_and_said_where_they_cannot_be(tmp_path):
+    folder = SweepFolder(tmp_path / "S")
+    assert folder.note_death("0" * 12, "one\nline") == ["one\nline"]
+    assert folder.note_death("0" * 12, "two") == ["one\nline", "two"]
+    (tmp_path / "T").mkdir()
+    (tmp_path / "T" / "claims").touch()
+    with pytest.raises(WriteError, match="cannot be written"):
+        SweepFolder(tmp_path / "T").note_death("0" * 12, "one")
 
 
 @pytest.mark.parametrize("seed", [5, 6])

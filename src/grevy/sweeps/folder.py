@@ -84,9 +84,11 @@ class SweepFolder:
     def note_death(self, run_id: str, reason: str) -> list[str]:
         """Note that a run has ended the process that did it; return all such reasons."""
         path = self._deaths(run_id)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(reason) + "\n")
-        return [str(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        deaths = [*(str(json.loads(line)) for line in before), reason]
+        with whole_file(path) as stream:
+            stream.write("".join(f"{json.dumps(each)}\n" for each in deaths).encode())
+        return deaths
 
 
 def check_place(root: Path) -> None:
