@@ -1,10 +1,11 @@
 """What a search finds: its trials beside draws from the same ranges, on made data.
 
-The response is the linear R^2 of the true latent from the embedding of held-out time, which no
-trial is told. Trials know their validation blocks alone: the label decoded there, or the goodness
-of fit there (`--by bits`). For each repeat (its own data and draws) three searches of equally many
-trials: random, TPE, and TPE that gives up bad trials. The better half is what lies above the median
-response of all random trials of the repeat. The first trials are the same draws in all three.
+There are two responses on held-out time, of which no trial is told: how well the label is decoded
+there, and the linear R^2 of the true latent. Trials know their validation blocks alone: the label
+decoded there, or the goodness of fit there (`--by bits`). For each repeat (its own data and draws)
+three searches of equally many trials: random, TPE, and TPE that gives up bad trials. The better
+half is what lies above the median response of all random trials of the repeat. The first trials
+are the same draws in all three.
 
     python benchmarks/search.py --trials 30 --repeats 5
     python benchmarks/search.py --trials 30 --repeats 5 --by bits
@@ -26,6 +27,7 @@ from grevy.sweeps.searching import FIRST, STEPS, make_study, suggested, watcher
 from grevy.sweeps.space import Search
 from grevy.sweeps.working import GivenUpError
 
+RESPONSES = ("label", "latent")
 SPACE = {
     "learning_rate": Distribution(low=1e-5, high=1e-1, log=True),
     "temperature": Distribution(low=0.05, high=5.0, log=True),
@@ -44,15 +46,15 @@ class Trial:
     seconds: float
     bits: float = -np.inf
     decoded: float = -np.inf
-    response: float | None = None
+    responses: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class Found:
     """What a search of one repeat has found."""
 
-    chosen: float  # the response of the trial that was chosen
-    better: float  # the share of the trials after the first ones in the better half
+    chosen: dict[str, float]  # the responses of the trial that was chosen
+    better: dict[str, float]  # the shares of the trials after the first ones in the better half
     saved: float  # the share of training steps that were not done
     seconds: float
 
@@ -63,8 +65,8 @@ def trained(
     settings: dict[str, Any],
     steps: int,
     seen: Callable[[int, float], None],
-) -> tuple[float, float, float]:
-    """Train; return bits and R^2 of the label on validation blocks, and the response."""
+) -> tuple[float, float, dict[str, float]]:
+    """Train; return bits and R^2 of the label on validation blocks, and the responses."""
     split = blocked_split(recording.segments, 0.2, GAP)
     runs = training_segments(recording.segments, split.train)
     inner = cut_validation(runs, 0.2, GAP)
@@ -85,10 +87,15 @@ def trained(
     )  # fmt: skip
     embedding = model.transform(recording.neural)
     label = recording.labels[0]
-    segments = recording.segments
-    ready = prepare(embedding, inner, gap=GAP, metric="cosine", segments=segments)
-    response = linear_map_r2(embedding, latent, split.train, split.test)
-    return last[0], ready.statistic(label), response
+    inside, outside = (
+        prepare(embedding, each, gap=GAP, metric="cosine", segments=recording.segments)
+        for each in (inner, split)
+    )
+    responses = {
+        "label": outside.statistic(label),
+        "latent": linear_map_r2(embedding, latent, split.train, split.test),
+    }
+    return last[0], inside.statistic(label), responses
 
 
 def searched(
@@ -102,37 +109,45 @@ def searched(
         trial = study.ask()
         settings, began = suggested(trial, SPACE), time.process_time()
         try:
-            bits, decoded, response = trained(recording, latent, settings, steps, watcher(trial))
+            bits, decoded, responses = trained(recording, latent, settings, steps, watcher(trial))
         except GivenUpError:
             study.tell(trial, state=TrialState.PRUNED)
             taken = int(trial.user_attrs[STEPS])
             found.append(Trial(taken, time.process_time() - began))
             continue
         study.tell(trial, bits if by == "bits" else decoded)
-        found.append(Trial(steps, time.process_time() - began, bits, decoded, response))
+        found.append(Trial(steps, time.process_time() - began, bits, decoded, responses))
     return found
 
 
-def summed_up(trials: Sequence[Trial], median: float, steps: int, by: str) -> Found:
+def of(trials: Sequence[Trial], response: str) -> list[float]:
+    """List a response of the trials that were finished."""
+    return [each.responses[response] for each in trials if each.responses is not None]
+
+
+def summed_up(trials: Sequence[Trial], medians: dict[str, float], steps: int, by: str) -> Found:
     """Say in numbers what a search has found."""
     chosen = max(trials, key=lambda each: getattr(each, by))
-    late = [each.response for each in trials[FIRST:] if each.response is not None]
-    assert chosen.response is not None
+    assert chosen.responses is not None
+    late = trials[FIRST:]
     return Found(
-        chosen.response,
-        float(np.mean([each > median for each in late])) if late else np.nan,
+        chosen.responses,
+        {
+            name: float(np.mean(np.array(of(late, name)) > median)) if of(late, name) else np.nan
+            for name, median in medians.items()
+        },
         1 - sum(each.steps for each in trials) / (steps * len(trials)),
         sum(each.seconds for each in trials),
     )
 
 
-def correlations(trials: Sequence[Trial]) -> str:
-    """Say how well the scores inside the training order the trials as the response does."""
+def correlations(trials: Sequence[Trial], response: str) -> str:
+    """Say how well the scores inside the training order the trials as a response does."""
     from scipy.stats import spearmanr
 
-    responses = [each.response for each in trials]
+    known = of(trials, response)
     found = {
-        by: spearmanr([getattr(each, by) for each in trials], responses).statistic
+        by: spearmanr([getattr(each, by) for each in trials], known).statistic
         for by in ("bits", "decoded")
     }
     return ", ".join(f"{by} {value:+.2f}" for by, value in found.items())
@@ -141,18 +156,24 @@ def correlations(trials: Sequence[Trial]) -> str:
 def paired(name: str, found: Sequence[Found], random: Sequence[Found]) -> str:
     """Compare a search with random over the repeats, pair by pair."""
 
-    def difference(key: str) -> str:
-        each = [getattr(a, key) - getattr(b, key) for a, b in zip(found, random, strict=True)]
+    def difference(key: str, response: str) -> str:
+        pairs = zip(found, random, strict=True)
+        each = [getattr(a, key)[response] - getattr(b, key)[response] for a, b in pairs]
         error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else np.nan
         wins = sum(value > 0 for value in each)
         return f"{np.mean(each):+.3f} (s.e. {error:.3f}, above in {wins} of {len(each)})"
 
-    return (
-        f"{name} - random: share in the better half {difference('better')}; response of the "
-        f"chosen {difference('chosen')}; {np.mean([each.saved for each in found]):.0%} of the "
-        f"steps saved, {1 - sum(e.seconds for e in found) / sum(e.seconds for e in random):.0%} "
-        f"of random's processor time"
-    )
+    time_saved = 1 - sum(each.seconds for each in found) / sum(each.seconds for each in random)
+    lines = [
+        f"{name} - random: {np.mean([each.saved for each in found]):.0%} of the steps saved, "
+        f"{time_saved:.0%} of random's processor time"
+    ]
+    lines += [
+        f"  {response}: share in the better half {difference('better', response)}; of the chosen "
+        f"{difference('chosen', response)}"
+        for response in RESPONSES
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -167,24 +188,27 @@ def main() -> None:
     for repeat in range(given.repeats):
         made = generate("poisson", seed=repeat, length=given.length, n_neurons=20)
         recording = grevy.make_recording(made.x, labels=[grevy.continuous(made.u, "u")])
-        median = 0.0
+        medians: dict[str, float] = {}
+        print(f"repeat {repeat}")
         for name, (sampler, prune) in KINDS.items():
             search = Search(given.trials, sampler, prune, SPACE)
             trials = searched(recording, made.z, search, repeat, given.steps, given.by)
             if name == "random":
-                responses = [each.response for each in trials if each.response is not None]
-                median = float(np.median(responses))
-                print(
-                    f"repeat {repeat}: response {min(responses):.3f} to {max(responses):.3f}, "
-                    f"median {median:.3f}; rank correlation with it: {correlations(trials)}"
-                )
-            found = summed_up(trials, median, given.steps, given.by)
+                for each in RESPONSES:
+                    known = of(trials, each)
+                    medians[each] = float(np.median(known))
+                    print(
+                        f"  {each}: {min(known):.3f} to {max(known):.3f}, median "
+                        f"{medians[each]:.3f}; rank correlations {correlations(trials, each)}"
+                    )
+            found = summed_up(trials, medians, given.steps, given.by)
             every[name].append(found)
-            print(
-                f"  {name:15} chosen {found.chosen:.3f}; {found.better:.0%} of those after {FIRST} "
-                f"in the better half; {found.saved:.0%} of steps saved; {found.seconds:.0f} s",
-                flush=True,
+            said = ", ".join(
+                f"{each}: chosen {found.chosen[each]:.3f}, {found.better[each]:.0%} of those after "
+                f"{FIRST} in the better half"
+                for each in RESPONSES
             )
+            print(f"  {name:15} {said}; {found.saved:.0%} of steps saved", flush=True)
     for name in list(KINDS)[1:]:
         print(paired(name, every[name], every["random"]))
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(help="Folder of a sweep.", metavar="DIR")]
 MOST_LISTED = 20
 """Runs that a list shows, of those that run or have failed."""
+# Columns of a terminal: the names in the live table, and what must stay free beside it.
+NAMES, ECHO = 18, 4
 
 
 def sweep(
@@ -301,6 +303,9 @@ class _Table(_Lines):
         from grevy.sweeps import running_runs
 
         table = Table(show_header=False, box=None)
+        table.add_column(no_wrap=True)
+        # What Ctrl-C echoes at the end of a line has to stay on it, or lines are left behind.
+        table.add_column(max_width=max(10, self._console.width - NAMES - ECHO), overflow="fold")
         seconds = self.seconds_left()
         leading = self.leading
         running = running_runs(self.folder)

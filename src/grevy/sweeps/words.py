@@ -199,14 +199,20 @@ def _facts_of_validation(choice: Choice, apart: Apart, among: str) -> list[tuple
     title = plain(short(apart.metric.title, 100))
     facts = [
         ("chosen", f"by {title}, inside the training, {among}"),
-        ("choosing", f"{plain(number(apart.chose))}{unit} where it chose: the best, in part by luck"),
+        (
+            "choosing",
+            f"{plain(number(apart.chose))}{unit} where it chose: the best, in part by luck",
+        ),
     ]
     if apart.held_out is None:
         facts.append(("honest", "no score is left that took no part: nothing was held out"))
     else:
         usual = f"; the mean over all {choice.n_rows}: {_better(apart.usual)}"
         facts += [
-            ("honest", f"{plain(number(apart.held_out))}{unit} on held-out time, which chose nothing"),
+            (
+                "honest",
+                f"{plain(number(apart.held_out))}{unit} on held-out time, which chose nothing",
+            ),
             ("apart", f"{_better(apart.better)} where it chose{usual}"),
         ]
         if choice.independent is None:
