@@ -46,6 +46,10 @@ def sweep(
         bool,
         typer.Option("--pick", help="At the end choose settings, by validation blocks alone."),
     ] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Send finished runs to mlflow, tensorboard or wandb.", metavar="TRACKER"),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Print only errors.")] = False,
     **settings: Any,
 ) -> None:
@@ -67,7 +71,7 @@ def sweep(
         try:
             standing = do_sweep(
                 ready, audience, on=on, workers=workers, retry_failed=retry_failed,
-                checkpoint_minutes=checkpoint_minutes,
+                checkpoint_minutes=checkpoint_minutes, track=track,
             )  # fmt: skip
         except (KeyboardInterrupt, SystemExit):
             print(
@@ -77,7 +81,7 @@ def sweep(
             raise
     if not quiet:
         print("\n".join(described(standing)))
-    if pick and standing.done and not ready.file.search:  # a search has said so
+    if pick and standing.done and not (quiet or ready.file.search):  # a search has said so
         print("\n".join(choice_lines(picked(ready.folder.runs))))
     if standing.failed:
         raise SystemExit(1)

@@ -154,7 +154,9 @@ def _verdict(comparison: Comparison) -> Iterator[tuple[str, str]]:
         except GrevyError as error:
             yield "Not chosen", str(error)
             return
-        said = f"{_settings_words(choice.row)}, {say(comparison, choice.row.mean, True)}"
+        said = _settings_words(choice.row)
+        if choice.apart is None:
+            said += f", {say(comparison, choice.row.mean, True)}"
         for name, words in choice_facts(choice):
             yield name.capitalize(), (f"{said}, {words}" if name == "chosen" else words) + "."
 
