@@ -48,9 +48,14 @@ class SweepFolder:
         """The folder of what is being done."""
         return self.root / CLAIMS
 
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return self.root / RUNS
+
     def run(self, run_id: str) -> RunFolder:
         """Return the folder of a run."""
-        return RunFolder(self.root / RUNS / run_id)
+        return RunFolder(self.runs / run_id)
 
     def done(self, run_id: str) -> bool:
         """Tell whether a run is finished, page and all."""
