@@ -180,12 +180,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="number of the first repeat")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--length", type=int, default=3000)
     parser.add_argument("--by", choices=["decoded", "bits"], default="decoded")
     given = parser.parse_args()
     every: dict[str, list[Found]] = {name: [] for name in KINDS}
-    for repeat in range(given.repeats):
+    for repeat in range(given.first, given.first + given.repeats):
         made = generate("poisson", seed=repeat, length=given.length, n_neurons=20)
         recording = grevy.make_recording(made.x, labels=[grevy.continuous(made.u, "u")])
         medians: dict[str, float] = {}
