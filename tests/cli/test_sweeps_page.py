@@ -50,7 +50,8 @@ def test_every_command_works(tmp_path, monkeypatch, grevy_run):
         said.append(out)
     assert "6 runs to do" in said[0]
     assert all(each.startswith("6 of 6 done") for each in said[1:3])
-    assert "6 runs, 3 rows" in said[3]
+    assert len(list(Path("results/dimensions/tensorboard").iterdir())) == 6
+    assert "6 runs, 3 rows" in said[4]
     assert "<html" in Path("comparison.html").read_text()
-    assert said[4].startswith("run ")
-    assert len(said) == 5
+    assert said[5].startswith("run ")
+    assert len(said) == 6

@@ -115,6 +115,22 @@ def read_outcome(folder: RunFolder) -> Outcome:
     return Outcome(folder, config, _read_metrics(folder / METRICS), manifest)
 
 
+def read_history(folder: RunFolder) -> dict[str, FloatArray]:
+    """Read the losses of a run's training.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (steps,)
+        ``step``, ``loss`` and its parts.
+
+    Raises
+    ------
+    GrevyError
+        If the file is missing or damaged.
+    """
+    return _read_history(folder / HISTORY)
+
+
 def read_decoded(folder: RunFolder) -> tuple[dict[str, Label], dict[str, Decoded]]:
     """Read the labels of a finished run, and what was decoded of them on held-out steps.
 

@@ -40,6 +40,10 @@ def sweep(
     checkpoint_minutes: Annotated[
         float, typer.Option(help="How often the training of a run is kept. Default 1.")
     ] = 1.0,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Send finished runs to mlflow, tensorboard or wandb.", metavar="TRACKER"),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Print only errors.")] = False,
     **settings: Any,
 ) -> None:
@@ -59,7 +63,7 @@ def sweep(
         try:
             standing = do_sweep(
                 ready, audience, on=on, workers=workers, retry_failed=retry_failed,
-                checkpoint_minutes=checkpoint_minutes,
+                checkpoint_minutes=checkpoint_minutes, track=track,
             )  # fmt: skip
         except (KeyboardInterrupt, SystemExit):
             print(

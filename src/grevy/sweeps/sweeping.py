@@ -1,7 +1,7 @@
 """A sweep, from its file to finished runs: read, checked, planned, recorded, done."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +32,9 @@ from grevy.sweeps.planning import (
     settle,
 )
 from grevy.sweeps.reading import SweepFile, read_sweep
-from grevy.sweeps.searching import do_trial, require_optuna, trials_left
+from grevy.sweeps.searching import do_trial, require_optuna, slots, trials_left
 from grevy.sweeps.standing import Standing, read_standing
+from grevy.sweeps.tracking.mirror import Mirror, mirrored, open_tracker
 from grevy.sweeps.working import Outcome, Task, do_run
 
 DEATHS = 3
@@ -170,6 +171,7 @@ def do_sweep(
     workers: int | None = None,
     retry_failed: bool = False,
     checkpoint_minutes: float = 1.0,
+    track: str | None = None,
 ) -> Standing:
     """Do what is missing of a sweep.
 
@@ -185,6 +187,8 @@ def do_sweep(
         Try failed runs again.
     checkpoint_minutes : float
         How often the training of a run is kept.
+    track : str, optional
+        A tracker that finished runs are sent to: mlflow, tensorboard or wandb.
 
     Returns
     -------
@@ -194,39 +198,56 @@ def do_sweep(
     Raises
     ------
     GrevyError
-        If the folder cannot be written to, or somebody has just begun another sweep in it.
+        If the folder cannot be written to, or somebody has just begun another sweep in it; or if
+        there is no such tracker, or it cannot be reached.
     KeyboardInterrupt, SystemExit
         After Ctrl-C or SIGTERM; what was running is kept, and goes on when the sweep is started
         again.
     """
     folder = sweep.folder
+    tracker = None if track is None else open_tracker(track, folder)
     sweep = _recorded(sweep)
     standing = read_standing(folder.root)
     if retry_failed:
         for run, _ in standing.failed:
             folder.forget_error(run.run_id)
         standing = read_standing(folder.root)
-    failed = {run.run_id for run, _ in standing.failed}
-    runs = sweep.plan
-    work: Callable[[Task], Outcome] = do_run
-    if sweep.file.search is not None:
-        runs, work = trials_left(folder, sweep.file.search, sweep.plan[0]), do_trial
-    left = [run for run in runs if run.run_id not in failed and not folder.done(run.run_id)]
-    order = {data: number for number, data in enumerate(dict.fromkeys(run.data for run in left))}
-    left.sort(key=lambda run: order[run.data])  # a worker keeps the data of its last run
+    left, work = _left(sweep, {run.run_id for run, _ in standing.failed})
     at_once = 1 if on == "debug" else max(1, min(workers or sweep.threads, len(left)))
     audience.begins(sweep, standing, at_once)
-    if left:
-        tasks = [Task(folder.root, run, checkpoint_minutes) for run in left]
-        threads = _threads_of_each(sweep.threads, at_once)
-        place = open_place(on, workers=at_once, threads=threads, root=folder.root)
-        with terminated_in_order(), place as executor:
-            try:
-                execute(executor, work, tasks, _Keeper(folder, audience))
-            except (KeyboardInterrupt, SystemExit):
-                audience.stops()
-                raise
+    tasks = [Task(folder.root, run, checkpoint_minutes) for run in left]
+    with terminated_in_order(), mirrored(tracker, folder, _done(sweep)) as mirror:
+        if tasks:
+            threads = _threads_of_each(sweep.threads, at_once)
+            place = open_place(on, workers=at_once, threads=threads, root=folder.root)
+            with place as executor:
+                try:
+                    execute(executor, work, tasks, _Keeper(folder, audience, mirror))
+                except (KeyboardInterrupt, SystemExit):
+                    audience.stops()
+                    raise
     return read_standing(folder.root)
+
+
+def _left(
+    sweep: Sweep, failed: Collection[str]
+) -> tuple[list[PlannedRun], Callable[[Task], Outcome]]:
+    """Return what is to be done, the runs of the same data in a row; and how."""
+    runs: Sequence[PlannedRun] = sweep.plan
+    work: Callable[[Task], Outcome] = do_run
+    if sweep.file.search is not None:
+        runs, work = trials_left(sweep.folder, sweep.file.search, sweep.plan[0]), do_trial
+    left = [run for run in runs if run.run_id not in failed and not sweep.folder.done(run.run_id)]
+    order = {data: number for number, data in enumerate(dict.fromkeys(run.data for run in left))}
+    left.sort(key=lambda run: order[run.data])  # a worker keeps the data of its last run
+    return left, work
+
+
+def _done(sweep: Sweep) -> Iterator[PlannedRun]:
+    """Give the runs that are finished."""
+    search = sweep.file.search
+    runs = sweep.plan if search is None else slots(search, sweep.plan[0])
+    return (run for run in runs if sweep.folder.done(run.run_id))
 
 
 def _recorded(sweep: Sweep) -> Sweep:
@@ -258,9 +279,12 @@ class _Keeper(Watcher):
 
     folder: SweepFolder
     audience: Audience
+    mirror: Mirror | None
 
     def ended(self, outcome: Outcome) -> None:
         self.audience.ended(outcome)
+        if self.mirror is not None and outcome.state == "done":
+            self.mirror.send(outcome.run)
 
     def died(self, task: Task, reason: str) -> Outcome | None:
         deaths = self.folder.note_death(task.run.run_id, reason)

@@ -1,0 +1,1 @@
+"""Runs mirrored where others look at theirs: one file for each tracker."""
