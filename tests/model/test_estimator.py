@@ -25,7 +25,7 @@ LINE = np.cumsum(RNG.normal(size=(120, 2)), axis=0)
 KLASS = RNG.integers(0, 3, 120)
 SMALL = {"max_iterations": 4, "batch_size": 16, "num_hidden_units": 4, "device": "cpu", "seed": 0}
 
-OWN = ("seed", "prior", "num_negatives", "precision", "causal", "pad_short_segments")
+OWN = ("seed", "prior", "num_negatives", "precision", "causal", "pad_short")
 
 
 def small(**options):

@@ -18,7 +18,7 @@ from grevy.model.states import fresh_state
 SMALL = {
     "model_architecture": "offset5-model", "max_iterations": 5, "batch_size": 32,
     "num_hidden_units": 8, "output_dimension": 4, "device": "cpu", "seed": 0,
-    "pad_short_segments": True,
+    "pad_short": True,
 }  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def test_windows_repeat_the_first_and_the_last_step(kind, causal):
 
 def test_trials_all_of_which_are_short_are_trained_on_and_measured():
     found = recording(3, longest=4)
-    with pytest.raises(GrevyError, match="pad_short_segments=True"):
-        CEBRA(**{**SMALL, "pad_short_segments": False}).fit(found)
+    with pytest.raises(GrevyError, match="pad_short=True"):
+        CEBRA(**{**SMALL, "pad_short": False}).fit(found)
     model = CEBRA(**{**SMALL, "max_iterations": 200, "learning_rate": 3e-3}).fit(found)
     embedding = model.transform(found)
     assert np.isfinite(embedding[owners(found) >= 0]).all()
@@ -158,14 +158,14 @@ def test_nothing_changes_where_no_trial_is_short(option):
     found = replace(found, segments=found.segments[np.diff(found.segments)[:, 0] >= 5])
     settings = {**SMALL, **option}
     one = CEBRA(**settings).fit(found)
-    other = CEBRA(**{**settings, "pad_short_segments": False}).fit(found)
+    other = CEBRA(**{**settings, "pad_short": False}).fit(found)
     assert one.solver_.history == other.solver_.history
 
 
 def test_a_saved_model_knows_it(tmp_path):
     model = CEBRA(**SMALL).fit(recording(5))
     model.save(tmp_path / "model.pt")
-    assert CEBRA.load(tmp_path / "model.pt").pad_short_segments is True
+    assert CEBRA.load(tmp_path / "model.pt").pad_short is True
 
 
 def test_what_is_read_step_by_step_is_not_padded(tmp_path, monkeypatch):

@@ -132,13 +132,13 @@ def test_trials_that_are_padded_change_weights_and_pauses_do_not(trials, caplog)
     neural = rng.normal(size=(len(recording), 2)).astype(np.float32)
     short = np.diff(recording.segments)[:, 0] < 10
     unread, padded = owner < 0, np.append(short, False)[owner]
-    first, record = trained(recording, neural, caplog, pad_short_segments=True)
+    first, record = trained(recording, neural, caplog, pad_short=True)
     assert record.levelno == logging.INFO
     assert f"{short.sum()} of 500" in record.getMessage()
     assert "are padded" in record.getMessage()
     for changed, same in ((unread, True), (padded, False)):
         values = np.where(changed[:, None], np.float32(1e3), neural)
-        found, _ = trained(recording, values, caplog, pad_short_segments=True)
+        found, _ = trained(recording, values, caplog, pad_short=True)
         pairs = zip(first, found, strict=True)
         assert all(np.array_equal(before, after) for before, after in pairs) == same
 

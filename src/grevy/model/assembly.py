@@ -87,7 +87,7 @@ def _padded(
         return recording.neural, None
     if is_large(recording.neural) and isinstance(recording.neural, np.memmap | Stored):
         raise GrevyError(
-            f"pad_short_segments=True: {recording.source} is larger than memory and read step by "
+            f"pad_short=True: {recording.source} is larger than memory and read step by "
             f"step, so that its {len(short)} short segments cannot be padded. Drop it, or use a "
             f"model with a shorter receptive field."
         )

@@ -56,7 +56,7 @@ class Parameters:
     num_negatives: int | None
     precision: Literal["float32", "bf16"]
     causal: bool
-    pad_short_segments: bool
+    pad_short: bool
     given: Mapping[str, Any] = field(repr=False)
 
 

@@ -184,7 +184,7 @@ def tell_short_segments(
         _LOG.warning(
             f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
             f"nothing in them is trained on; they are embedded all the same. Use a model with a "
-            f"shorter receptive field, or `pad_short_segments=True`, if they matter."
+            f"shorter receptive field, or `pad_short=True`, if they matter."
         )
 
 

@@ -49,7 +49,7 @@ def make_sampler(
             raise GrevyError(
                 f"recording {number}: its longest segment has {longest} time steps, fewer than the "
                 f"model's receptive field of {left + right}. Use longer segments or a model with a "
-                f"shorter receptive field, such as offset1-model, or pad_short_segments=True."
+                f"shorter receptive field, such as offset1-model, or pad_short=True."
             )
     session = _constant(0, length)
     if len(recordings) > 1:
