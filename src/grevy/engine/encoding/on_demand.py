@@ -26,7 +26,7 @@ class OnDemand:
     raw : ndarray of shape (K, N)
         The same as they lie in the file.
     library : CDLL or None
-        Compiled loops, which read many windows from a file in half the time.
+        Compiled loops, which read many windows from a file in two thirds of the time.
     """
 
     stored: Stored
