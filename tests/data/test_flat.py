@@ -50,6 +50,13 @@ def test_a_memory_map(tmp_path):
     check_reading(mapped(tmp_path))
 
 
+def test_much_is_asked_for_in_parts(tmp_path, monkeypatch):
+    """The system gives less than 2 GiB in one call."""
+    for most in (1, 7, 60):
+        monkeypatch.setattr("grevy.data.flat.MOST", most)
+        check_reading(mapped(tmp_path))
+
+
 def test_a_part_of_a_memory_map_is_read_as_it_is(tmp_path):
     whole = mapped(tmp_path)
     for part in (whole[100:], whole[:, 1:], whole.T):
