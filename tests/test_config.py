@@ -76,6 +76,7 @@ anything = {
     "umap": st.just(False),  # as the folds
     "precision": st.sampled_from(["float32", "bf16"]),
     "causal": st.booleans(),
+    "pad_short": st.booleans(),
     "device": names,
     "output_dir": names,
 }

@@ -18,13 +18,13 @@ def blocks(kind, page="sweeps.md"):
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "runs"), [(0, 6), (1, 12), (2, 20)])
+@pytest.mark.parametrize(("number", "runs"), [(0, 6), (1, 12), (2, 20), (3, 4)])
 def test_every_file_is_a_sweep(tmp_path, number, runs):
     path = tmp_path / "sweep.yaml"
     path.write_text(blocks("yaml")[number])
     file = settle(read_sweep(path))
     assert count_runs(file) == runs
-    assert len(blocks("yaml")) == 3
+    assert len(blocks("yaml")) == 4
 
 
 def test_the_search_is_one(tmp_path):
@@ -38,9 +38,10 @@ def test_the_search_is_one(tmp_path):
 @pytest.mark.slow
 def test_every_command_works(tmp_path, monkeypatch, grevy_run):
     monkeypatch.chdir(tmp_path)
-    asked = yaml.safe_load(blocks("yaml")[0])
-    asked["base"] |= {"max_iterations": 2, "folds": 0, "nulls": 0}
-    Path("sweep.yaml").write_text(yaml.safe_dump(asked))
+    for name, text in (("sweep.yaml", blocks("yaml")[0]), ("pick.yaml", blocks("yaml")[3])):
+        asked = yaml.safe_load(text)
+        asked["base"] |= {"max_iterations": 2, "folds": 0, "nulls": 0}
+        Path(name).write_text(yaml.safe_dump(asked))
     lines = [shlex.split(line) for block in blocks("bash") for line in block.splitlines()]
     said = []
     for program, *words in lines:
@@ -54,4 +55,5 @@ def test_every_command_works(tmp_path, monkeypatch, grevy_run):
     assert "6 runs, 3 rows" in said[4]
     assert "<html" in Path("comparison.html").read_text()
     assert said[5].startswith("run ")
-    assert len(said) == 6
+    assert "by u: R2, validation blocks, inside the training, among 2 settings (4 runs)" in said[6]
+    assert len(said) == 7

@@ -53,7 +53,7 @@ def folder(tmp_path, monkeypatch):
 def test_every_command_works(folder, grevy_run):
     asked = commands()
     names = [words[1] for words in asked]
-    assert names == ["inspect", *["run"] * 10, "embed"]
+    assert names == ["inspect", *["run"] * 11, "embed"]
     for _, *words in asked:
         code, _, err = grevy_run(*words, *(FEW_STEPS if words[0] == "run" else ()))
         assert code == 0, err

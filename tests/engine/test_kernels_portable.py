@@ -124,4 +124,6 @@ def test_each_kernel_is_looked_at(expected):
     assert len(found) > 50
     assert len(set(found.values())) == len(found)
     kinds = {name.split("_")[0] for name in found}
-    assert kinds == {"convolution", "infonce", "adam", "rows", "lengths", "windows", "neighbours"}
+    assert kinds == {
+        "convolution", "infonce", "adam", "rows", "lengths", "windows", "neighbours", "stretches",
+    }  # fmt: skip

@@ -207,7 +207,7 @@ def test_a_balanced_vote_is_scikit_learns(rng):
     model = KNeighborsClassifier(10).fit(inputs[found.train], codes[found.train])
     votes = model.predict_proba(inputs[SPLIT.test])
     clear = np.sort(votes, axis=1)[:, -1] > np.sort(votes, axis=1)[:, -2]
-    decoded = neighbours.test.vote(codes, 3, (10,))[0]
+    decoded = neighbours.nearest("test", 10).vote(codes, 3, (10,))[0]
     np.testing.assert_array_equal(decoded[clear], votes.argmax(axis=1)[clear])
     # Of a tie, one of those that tie wins.
     tied = votes[~clear, decoded[~clear]]
@@ -244,7 +244,9 @@ def test_a_tree_finds_what_a_comparison_with_all_finds(n_columns, equal, rng, mo
     def nearest():
         made = np.random.default_rng(1)
         neighbours = knn.prepare_neighbours(inputs, laid_out(), "euclidean", made)
-        return [each.nearest for each in (*neighbours.compared, neighbours.test)]
+        rising = [neighbours.nearest("test", count).nearest[:, :count] for count in (3, 10, 100)]
+        assert neighbours.nearest("test", 3).nearest is neighbours.nearest("test", 100).nearest
+        return [*rising, *(each.nearest for each in neighbours.compared)]
 
     by_tree = nearest()
     monkeypatch.setattr(knn, "MAX_TREE_COLUMNS", 0)
@@ -255,7 +257,8 @@ def test_a_tree_finds_what_a_comparison_with_all_finds(n_columns, equal, rng, mo
 def test_a_tree_is_asked_where_nothing_is_equally_near(embedding, rng, monkeypatch):
     neighbours = knn.prepare_neighbours(embedding[:, :2], laid_out(), "euclidean", rng)
     monkeypatch.setattr("sklearn.neighbors.NearestNeighbors.fit", None)
-    assert neighbours.test.nearest.shape == (len(SPLIT.test), neighbours.counts[0])
+    for count in neighbours.counts:
+        assert len(neighbours.nearest("test", count).nearest) == len(SPLIT.test)
 
 
 def test_a_long_training_is_thinned_to_references(embedding, rng, monkeypatch):
@@ -263,7 +266,8 @@ def test_a_long_training_is_thinned_to_references(embedding, rng, monkeypatch):
     neighbours = knn.prepare_neighbours(embedding, laid_out(), "euclidean", rng)
     assert len(neighbours.references) == 60
     assert neighbours.counts == (10, 3)
-    assert set(neighbours.test.nearest.ravel()) <= set(neighbours.references) <= set(SPLIT.train)
+    nearest = neighbours.nearest("test", 10).nearest
+    assert set(nearest.ravel()) <= set(neighbours.references) <= set(SPLIT.train)
 
 
 def test_angles_are_averaged_on_the_circle(rng):

@@ -25,7 +25,7 @@ LINE = np.cumsum(RNG.normal(size=(120, 2)), axis=0)
 KLASS = RNG.integers(0, 3, 120)
 SMALL = {"max_iterations": 4, "batch_size": 16, "num_hidden_units": 4, "device": "cpu", "seed": 0}
 
-OWN = ("seed", "prior", "num_negatives", "precision", "causal")
+OWN = ("seed", "prior", "num_negatives", "precision", "causal", "pad_short")
 
 
 def small(**options):
@@ -64,7 +64,7 @@ def sessions_of(data):
 # --- scikit-learn ----------------------------------------------------------------------------
 
 
-def test_parameters_are_those_of_cebra_and_five_more():
+def test_parameters_are_those_of_cebra_and_six_more():
     mine, theirs = CEBRA().get_params(), cebra.CEBRA().get_params()
     assert set(mine) - set(theirs) == set(OWN)
     assert {name: mine[name] for name in theirs} == theirs

@@ -1,6 +1,9 @@
 """Trainings on recordings that stay on the disk: the same as in memory, reading batches alone."""
 
 import dataclasses
+import errno
+import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ import torch
 from grevy.data import Stored, make_recording
 from grevy.engine.encoding.encoder import encode, pack
 from grevy.engine.encoding.on_demand import OnDemand, covered
+from grevy.engine.kernels.calls import read_stretches
+from grevy.engine.kernels.library import load
+from grevy.errors import GrevyError
 from grevy.model import CEBRA, Validation
 from grevy.model.assembly import make_training
 from grevy.model.states import fresh_state
@@ -81,6 +87,75 @@ def test_validation_reads_its_own_steps(tmp_path, monkeypatch):
     np.testing.assert_allclose(model.validation_, expected.validation_, rtol=1e-4)
 
 
+@pytest.fixture
+def source(tmp_path):
+    """The counts in a file, as a training reads them, eight windows of ten steps at most."""
+    stored = Stored(mapped(COUNTS, tmp_path / "x.npy"))
+    return OnDemand.made(stored, 80, "cpu", torch.float32)
+
+
+def ways(source):
+    """Reading by compiled loops, where there are any, and without."""
+    return [source, dataclasses.replace(source, library=None)]
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "<f8"])
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_are_those_of_the_array(dtype, seed, tmp_path):
+    values = (COUNTS * 200).astype(dtype)
+    stored = Stored(mapped(values, tmp_path / "x.npy"))
+    rng = np.random.default_rng(seed)
+    # So many that threads share them.
+    start = rng.integers(0, LENGTH - 1, 800 if seed else 1)
+    for each in ways(OnDemand.made(stored, LENGTH, "cpu", torch.float32)):
+        neural, first = each.around(start, 2)
+        for lag in range(2):
+            np.testing.assert_array_equal(neural[first + lag], values[start + lag])
+
+
+def test_a_file_that_changes_meanwhile_is_said(source, tmp_path):
+    start = np.array([0, 890])
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-1])
+    for each in ways(source):
+        with pytest.raises(GrevyError, match=r"x\.npy was open .* over before.*leave the file"):
+            each.around(start, 10)
+        each.around(np.array([0, 889]), 10)
+    (tmp_path / "x.npy").unlink()
+    for each in ways(source):
+        with pytest.raises(GrevyError, match=r"x\.npy was open .* No such file"):
+            each.around(start, 10)
+
+
+@pytest.mark.usefixtures("little_room")
+def test_a_training_ends_with_what_it_has_where_its_file_ends(tmp_path):
+    path = tmp_path / "x.npy"
+    model = CEBRA(**SMALL)
+
+    def cut(step, _solver):
+        if step == 5:
+            path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(GrevyError, match="can no longer be read"):
+        model.fit(mapped(COUNTS, path), callback=cut, callback_frequency=1)
+    assert model.n_steps_ == 6
+    assert np.isfinite(model.transform(COUNTS)).all()
+
+
+@pytest.mark.skipif(load() is None, reason="no compiled loops")
+def test_what_the_system_says_of_reading_is_handed_on(tmp_path):
+    into = np.empty(10, np.uint8)
+    read = partial(read_stretches, load(), into=into, threads=1)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        read(999, np.array([0]), np.array([10]))
+    with (tmp_path / "x").open("w+b", buffering=0) as file:
+        file.write(b"0123456789")
+        read(file.fileno(), np.array([7, 0]), np.array([3, 7]))
+        assert into.tobytes() == b"7890123456"
+        for places, sizes in (([0], [11]), ([-1], [2]), ([0], [-1])):
+            with pytest.raises(ValueError, match="do not fit"):
+                read(file.fileno(), np.array(places), np.array(sizes))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.usefixtures("little_room")
 def test_no_more_is_read_than_a_batch_needs(dtype, tmp_path):
@@ -98,7 +173,8 @@ def test_no_more_is_read_than_a_batch_needs(dtype, tmp_path):
             read.append(index)
             return super().rows(index)
 
-    source = dataclasses.replace(source, stored=Watched(source.stored.array))
+    watched = Watched(source.stored.array)
+    source = dataclasses.replace(source, stored=watched, library=None)
     encoder = dataclasses.replace(training.encoder, neural=(source,))
     positions = np.array([5, 7, 500, 895])
     encode(encoder, positions)

@@ -11,7 +11,9 @@ from grevy.config import make_config
 from grevy.data.joining import join_recordings
 from grevy.data.labels import circular, continuous, discrete
 from grevy.data.recording import make_recording
+from grevy.data.segments import steps_inside
 from grevy.errors import GrevyError
+from grevy.evaluation import decode
 from grevy.evaluation.decoding.folds import pool
 from grevy.evaluation.scoring import evaluate
 from grevy.model.checkpoints import Checkpoints
@@ -23,7 +25,9 @@ from grevy.runs.holding_out import (
     holdout_split,
     settle_folds,
     settle_seed,
+    training_gap,
     training_parts,
+    validation_split,
 )
 from grevy.runs.preparing import make_model, settle_offsets
 from logged import logged
@@ -181,6 +185,36 @@ def test_validation_is_told():
     found, model, *_ = assessed([made()], validation=0.2, max_iterations=200)
     assert found.metrics["validation"]["steps"] == [100, 200]
     assert found.metrics["validation"]["loss"] == [loss for _, loss in model.validation_]
+
+
+def test_labels_are_decoded_on_validation_blocks_by_what_was_trained_on():
+    recording = made()
+    found, model, split, _ = assessed([recording], validation=0.2, max_iterations=20)
+    assert found.metrics["validation"]["steps"] == []  # too short for a look
+    config = make_config({**SETTINGS, "validation": 0.2})
+    seen, validation = training_parts(model, [recording], split, config)
+    inner = validation_split(model, [recording], split, config)
+    assert inner.test.tolist() == steps_inside(validation.segments).tolist()
+    assert inner.train.tolist() == steps_inside(seen[0].segments).tolist()
+    expected = decode(
+        model.transform(recording), recording.labels[0], inner, segments=recording.segments,
+        gap=training_gap(model), seed=model.seed_, metric=config.distance, n_bootstrap=0,
+    )  # fmt: skip
+    scores = found.metrics["validation"]["scores"]["place"]
+    assert scores["kind"] == "continuous"
+    assert scores["test_r2"] == expected.scores.test_r2
+
+
+def test_several_recordings_are_decoded_on_the_validation_blocks_of_all():
+    recordings = [made(seed=0), made(length=400, seed=1, neurons=4)]
+    found, model, split, _ = assessed(recordings, validation=0.2)
+    config = make_config({**SETTINGS, "validation": 0.2})
+    inner = validation_split(model, recordings, split, config)
+    assert (inner.test < 500).any()
+    assert (inner.test >= 500).any()
+    assert not set(inner.test) & set(split.test)
+    assert not set(inner.train) & set(split.test)
+    assert np.isfinite(found.metrics["validation"]["scores"]["place"]["test_r2"])
 
 
 def test_a_tenth_is_enough_for_validation_beside_a_holdout():

@@ -89,6 +89,22 @@ def test_each_trial_is_embedded_as_if_it_were_alone(trials):
         np.testing.assert_allclose(alone, whole[start:stop], atol=1e-5)
 
 
+def trained(recording, neural, caplog, **options):
+    """The weights, and what was said of trials that are short."""
+    config = make_config(
+        {
+            **USUAL, "dataset": "arrays", "max_iterations": 20, "holdout": 0.0, "time_offsets": 2,
+            **options,
+        }
+    )  # fmt: skip
+    model = make_model(config, verbose=False)
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        train(model, [replace(recording, neural=neural)], None, config, None, False)
+    (record,) = caplog.records
+    return [each.detach().numpy().copy() for each in model.model_.parameters()], record
+
+
 def test_what_short_trials_and_pauses_hold_changes_no_weight(trials, caplog):
     recording, owner = trials
     rng = np.random.default_rng(2)
@@ -99,21 +115,32 @@ def test_what_short_trials_and_pauses_hold_changes_no_weight(trials, caplog):
     changed = np.where(unread[:, None], np.float32(1e3), neural)
     weights = []
     for values in (neural, changed):
-        config = make_config(
-            {**USUAL, "dataset": "arrays", "max_iterations": 20, "holdout": 0.0, "time_offsets": 2}
-        )
-        model = make_model(config, verbose=False)
-        caplog.clear()
-        with caplog.at_level(logging.WARNING):
-            train(model, [replace(recording, neural=values)], None, config, None, False)
-        (record,) = caplog.records
+        found, record = trained(recording, values, caplog)
+        assert record.levelno == logging.WARNING
         count = int((lengths < 10).sum())
         assert (
             f"{count} of 500 segments are shorter than a window (10 steps)" in record.getMessage()
         )
-        weights.append([each.detach().numpy().copy() for each in model.model_.parameters()])
+        weights.append(found)
     for before, after in zip(*weights, strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_trials_that_are_padded_change_weights_and_pauses_do_not(trials, caplog):
+    recording, owner = trials
+    rng = np.random.default_rng(2)
+    neural = rng.normal(size=(len(recording), 2)).astype(np.float32)
+    short = np.diff(recording.segments)[:, 0] < 10
+    unread, padded = owner < 0, np.append(short, False)[owner]
+    first, record = trained(recording, neural, caplog, pad_short=True)
+    assert record.levelno == logging.INFO
+    assert f"{short.sum()} of 500" in record.getMessage()
+    assert "are padded" in record.getMessage()
+    for changed, same in ((unread, True), (padded, False)):
+        values = np.where(changed[:, None], np.float32(1e3), neural)
+        found, _ = trained(recording, values, caplog, pad_short=True)
+        pairs = zip(first, found, strict=True)
+        assert all(np.array_equal(before, after) for before, after in pairs) == same
 
 
 def test_a_run_of_trials_of_very_different_lengths(trials, tmp_path):

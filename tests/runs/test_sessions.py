@@ -184,6 +184,7 @@ def test_a_recording_is_added_and_the_others_stay_as_they_are(finished, folder):
     )
     same(done.folder, twice.folder)
     assert "trained to meet" in report_html(new)
+    assert "Nothing ties" not in report_html(new)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +249,10 @@ def test_a_model_of_one_recording_gets_a_new_first_layer(folder):
         given = {**new, "max_iterations": 20, "nulls": 20, "output_dir": str(folder / name)}
         made.append(run_experiment(adding_config(target, given), verbose=False))
     same(made[0].folder, made[1].folder, archive.EMBEDDING)
+    said = "Nothing ties this embedding"
+    for each, expected in ((base, False), (made[0], True), (made[1], True)):
+        assert (said in (each.folder / archive.SUMMARY).read_text()) == expected
+        assert (said in typed(report_html(read_run(each.folder)))) == expected
     before, after = (CEBRA.load(each.folder / archive.MODEL) for each in (base, made[0]))
     assert (before.n_features_, after.n_features_) == (5, 12)
     kept = list(before.model_.state_dict().items())[2:]

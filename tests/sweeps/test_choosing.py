@@ -12,6 +12,7 @@ from grevy.errors import GrevyError
 from grevy.evaluation import Decoded
 from grevy.sweeps import choose, cross_chosen, find_metric, read_records
 from grevy.sweeps.choosing import halves
+from grevy.sweeps.words import choice_facts
 
 LENGTH = 300
 STEPS = held_out(LENGTH)
@@ -85,12 +86,72 @@ def with_bits(runs, bits):
     ]
 
 
-def test_validation_chooses_and_the_score_is_reported(tmp_path):
+def decoded_there(runs, scores):
+    name = "validation.scores.velocity.test_r2"
+    return [
+        replace(run, numbers={**run.numbers, name: each})
+        for run, each in zip(runs, scores, strict=True)
+    ]
+
+
+def test_the_label_on_validation_blocks_chooses_and_the_score_is_reported(tmp_path):
+    """Bits would choose the third, the held-out score the first."""
     runs = with_bits(made(tmp_path, [0.9, 0.5, 0.7]), [1.0, 2.0, 3.0])
-    choice = chosen(runs)
+    choice = chosen(decoded_there(runs, [0.6, 0.8, 0.75]))
     assert choice.by == "validation"
+    assert (choice.row.mean, choice.independent) == (0.5, 0.5)
+    apart = choice.apart
+    assert (apart.chose, apart.held_out) == (0.8, 0.5)
+    assert apart.better == pytest.approx(0.3)
+    assert apart.usual == pytest.approx((-0.3 + 0.3 + 0.05) / 3)
+    said = dict(choice_facts(choice))
+    assert "validation blocks" in said["chosen"]
+    assert "among 3 settings" in said["chosen"]
+    assert said["choosing"].startswith("0.800 ")
+    assert said["honest"].startswith("0.500 on held-out time")
+    assert said["apart"] == "0.300 better where it chose; the mean over all 3: 0.017 better"
+
+
+def test_bits_choose_where_not_all_runs_decoded_on_validation_blocks(tmp_path):
+    runs = with_bits(made(tmp_path, [0.9, 0.5, 0.7]), [1.0, 2.0, 3.0])
+    choice = chosen([*decoded_there(runs[:2], [0.6, 0.8]), runs[2]])
+    assert choice.by == "validation"
+    assert choice.apart.metric.name == "validation.bits"
+    assert choice.apart.held_out is None  # no goodness of fit on held-out time is archived
     assert (choice.row.mean, choice.independent) == (0.7, 0.7)
     assert choice.run is runs[2]
+    assert choice.why_not == ("1 of 3 runs did not decode the label on validation blocks",)
+
+
+def test_labels_choose_among_runs_whose_bits_cannot_be_compared(tmp_path):
+    runs = with_bits(made(tmp_path, [0.9, 0.5, 0.7]), [1.0, 2.0, 3.0])
+    runs = decoded_there(runs, [0.6, 0.8, 0.7])
+    runs[0] = replace(runs[0], settings={**runs[0].settings, "batch_size": 64, "time_offsets": 3})
+    assert chosen(runs).apart.metric.name == "validation.scores.velocity.test_r2"
+    runs[0] = replace(runs[0], settings={**runs[0].settings, "validation": 0.3})
+    assert chosen(runs).by == "halves"  # of other blocks
+
+
+def test_a_score_of_the_validation_blocks_themselves_is_not_called_honest(tmp_path):
+    runs = decoded_there(with_bits(made(tmp_path, [0.9, 0.5]), [1.0, 2.0]), [0.6, 0.8])
+    for by in ("validation.scores.velocity.test_r2", "validation.bits"):
+        choice = chosen(runs, by)
+        assert (choice.by, choice.independent) == ("score", None)
+
+
+def test_a_training_score_is_not_called_unseen(tmp_path):
+    runs = decoded_there(made(tmp_path, [0.9, 0.5]), [0.6, 0.8])
+    runs = [replace(run, numbers={**run.numbers, "goodness_of_fit_bits": 1.0}) for run in runs]
+    choice = chosen(runs, "goodness_of_fit_bits")
+    assert (choice.by, choice.independent) == ("validation", None)
+    assert "not of held-out time alone" in dict(choice_facts(choice))["warning"]
+
+
+def test_early_stopping_by_the_same_blocks_is_said(tmp_path):
+    runs = decoded_there(made(tmp_path, [0.9, 0.5]), [0.6, 0.8])
+    assert "note" not in dict(choice_facts(chosen(runs)))
+    runs = [replace(run, settings={**run.settings, "patience": 3}) for run in runs]
+    assert "stopped the training" in dict(choice_facts(chosen(runs)))["note"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +168,8 @@ def test_validation_of_other_tasks_does_not_choose(tmp_path, changed, words):
     runs[0] = replace(runs[0], settings={**runs[0].settings, **changed})
     choice = chosen(runs)
     assert choice.by == "halves"
-    assert words in choice.why_not[0]
+    assert choice.why_not[0] == "3 of 3 runs did not decode the label on validation blocks"
+    assert words in choice.why_not[1]
 
 
 def test_folds_choose_and_each_is_reported_by_the_others(tmp_path):

@@ -76,6 +76,19 @@ def test_a_place_that_there_is_not_is_refused(name, words):
     assert words in str(refused.value)
 
 
+def test_a_folder_that_batch_systems_do_not_take_is_refused(tmp_path):
+    with pytest.raises(GrevyError, match=r"no folder with a space.*`log_directory`"):
+        _whole("slurm", {}, tmp_path / "a b")
+    settings = {"log_directory": str(tmp_path)}
+    assert _whole("slurm", settings, tmp_path / "a b")["log_directory"] == str(tmp_path)
+
+
+def test_what_is_left_empty_is_left_out(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text("system: slurm\nqueue:\nlog_directory: null\ncores: 2\n")
+    assert read_jobs(str(path)) == ("slurm", {"cores": 2})
+
+
 def test_what_is_not_installed_is_said(monkeypatch):
     for name in ("grevy.sweeps.places.dask", "grevy.sweeps.places.jobs"):
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -1,5 +1,6 @@
 """Sweeps that are killed, and sweeps that share a folder: every run is done, once, and whole."""
 
+import os
 import random
 import re
 import signal
@@ -108,6 +109,31 @@ def test_a_run_that_kills_its_worker_is_given_up_after_three(tmp_path):
     assert error.count("was ended by SIGKILL") == 4  # each death, and the last again
     done = next((tmp_path / "S" / "runs").glob(f"*/{archive.MANIFEST}"))
     assert verify(RunFolder(done.parent)) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="disks are mounted by root")
+def test_a_disk_that_is_full_loses_nothing(tmp_path):
+    path = write_sweep(tmp_path, grid={"seed": [0, 1]})
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    subprocess.run([*mount, "size=600k", "grevy", disk], check=True)
+    try:
+        sweep = start(path, disk / "S")
+        out, err = sweep.communicate()
+        assert sweep.returncode == 1, err
+        assert out.startswith("0 of 2 done, 0 running, 2 failed")
+        assert err.count("cannot be written: No space left on device") == 2
+        assert "Traceback" not in err
+        subprocess.run([*mount, "remount,size=60m", "grevy", disk], check=True)
+        sweep = start(path, disk / "S", "--retry-failed")
+        out, err = sweep.communicate()
+        assert sweep.returncode == 0, err
+        assert out.startswith("2 of 2 done, 0 running, 0 failed")
+        for run in read_plan(SweepFolder(disk / "S")):
+            assert verify(RunFolder(disk / "S" / "runs" / run.run_id)) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_batch_systems_signal_keeps_what_runs(tmp_path):

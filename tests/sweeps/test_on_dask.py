@@ -56,8 +56,8 @@ class Dask:
 
     def add_worker(self, *arguments, env=None):
         log = self._folder / f"worker_{len(self.workers)}.log"
-        arguments = [self.address, "--nthreads", "1", "--local-directory", str(self._folder / "w")]
-        self.workers.append(self._start("worker", log, *arguments, env=env))
+        usual = [self.address, "--nthreads", "1", "--local-directory", str(self._folder / "w")]
+        self.workers.append(self._start("worker", log, *usual, *arguments, env=env))
         wait_until(lambda: "Registered to" in log.read_text(), "a worker")
 
     def worker_below(self, number):
@@ -137,6 +137,24 @@ def test_workers_and_client_are_lost_and_nothing_else(tmp_path, dask):
     assert_same_results(tmp_path / "here", output)
 
 
+def test_what_a_worker_has_begun_goes_on_before_others_begin(tmp_path, dask):
+    file, output = write_sweep(tmp_path, steps=200_000), tmp_path / "there"
+    dask.add_worker("--no-nanny")
+    client = start_sweep(file, output, dask.address)
+    wait_until(lambda: steps_kept(output), "a checkpoint", client)
+    dask.workers[0].terminate()  # as a batch system does before it ends a job
+    dask.workers[0].wait()
+    ((name, kept),) = steps_kept(output).items()
+    assert not list((output / "claims").glob("*.claim"))
+    dask.add_worker("--no-nanny")
+    wait_until(lambda: steps_kept(output)[name] > kept, "the run to go on", client)
+    assert [path.name for path in (output / "runs").iterdir()] == [name]
+    client.send_signal(signal.SIGINT)
+    code, printed = ended(client)
+    assert code == 130
+    assert "again  " not in printed
+
+
 def test_ctrl_c_keeps_what_runs(tmp_path, dask):
     file, output = write_sweep(tmp_path, steps=200_000), tmp_path / "there"
     dask.add_worker()
@@ -184,6 +202,20 @@ def test_another_version_is_refused(tmp_path, dask, version):
     assert "Traceback" not in printed
     assert (f"Grevy {version}" if version else "no Grevy") in printed
     assert "pip install grevy==" in printed
+
+
+def test_another_version_that_comes_later_is_refused(tmp_path, dask):
+    file, output = write_sweep(tmp_path, steps=20), tmp_path / "there"
+    client = start_sweep(file, output, dask.address)
+    wait_until(lambda: list((output / "claims").glob("*.client")), "the client", client)
+    (tmp_path / "other").mkdir()
+    with other_version(tmp_path / "other", "0.0.1") as environment:
+        dask.add_worker(env=environment)
+    code, printed = ended(client)
+    assert code == 2
+    assert "Traceback" not in printed
+    assert "Grevy 0.0.1" in printed
+    assert not list(output.glob("runs/*"))  # no run has failed by that
 
 
 def test_no_scheduler_is_one_message(tmp_path):

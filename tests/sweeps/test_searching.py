@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from grevy.errors import GrevyError
+from grevy.report import number as written
 from grevy.sweeps.drawing import Distribution
 from grevy.sweeps.folder import SweepFolder
 from grevy.sweeps.planning import PlannedRun
@@ -19,12 +20,13 @@ from grevy.sweeps.searching import (
     slots,
     suggested,
     trials_left,
-    validation_bits,
     watcher,
 )
 from grevy.sweeps.space import Search
 from grevy.sweeps.working import GivenUpError
 from sweeps.on_clusters import write_sweep
+
+MINUS = "\N{MINUS SIGN}"
 
 SPACE = {
     "learning_rate": Distribution(low=1e-4, high=1e-2, log=True),
@@ -115,12 +117,6 @@ def test_trials_are_kept_in_the_folder(tmp_path):
     assert trials_left(folder, search(), base) == runs[2:]
 
 
-def test_validation_bits_are_those_at_the_end():
-    metrics = {"chance_nats": 6.0, "validation": {"steps": [100, 200], "loss": [5.0, 4.0]}}
-    assert validation_bits(metrics) == pytest.approx(2 / 0.6931471805599453)
-    assert validation_bits({"chance_nats": 6.0}) is None
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -171,15 +167,21 @@ def test_a_search_from_its_file_to_its_choice(tmp_path):
     done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "4 of 4 done" in done.stdout
-    assert "bits on validation blocks: the best of many is in part luck" in done.stdout
-    bits = {}
+    inside, outside = {}, {}
     for path in output.glob("runs/trial_*/logs/metrics.json"):
-        bits[path.parents[1].name] = validation_bits(json.loads(path.read_text()))
-    best = max(bits, key=bits.get)
-    assert f"{best} was chosen" in done.stdout
-    score = json.loads((output / "runs" / best / "logs" / "metrics.json").read_text())["scores"]
-    held_out = score["position"]["blocked"]["embedding"]["test_r2"]
-    assert f"which chose nothing: R² of position, held out {held_out:.4g}" in done.stdout
+        metrics, name = json.loads(path.read_text()), path.parents[1].name
+        inside[name] = metrics["validation"]["scores"]["position"]["test_r2"]
+        outside[name] = metrics["scores"]["position"]["blocked"]["embedding"]["test_r2"]
+    best = max(inside, key=inside.get)
+    said = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
+    assert said["run"].endswith(f"/{best}")
+    assert said["chosen"].startswith("by position: R2, validation blocks")
+    assert said["choosing"].startswith(f"{written(inside[best])} ".replace(MINUS, "-"))
+    assert said["honest"].startswith(f"{written(outside[best])} on held".replace(MINUS, "-"))
+    assert said["highest"].endswith(f"by {best}  " + said["highest"].split(f"{best}  ")[1])
+    study = open_study(SweepFolder(output), read_sweep(file).search, 0)
+    told = {t.user_attrs["slot"]: t.value for t in study.get_trials() if t.value is not None}
+    assert told == inside
     kept = {path: path.stat().st_mtime_ns for path in output.glob("runs/*/manifest.json")}
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0

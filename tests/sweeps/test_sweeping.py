@@ -5,17 +5,19 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from grevy import archive
 from grevy.archive import RunFolder, read_run, verify
-from grevy.cli.sweeping import _Lines
+from grevy.atomic import WriteError
+from grevy.cli.sweeping import _Lines, _Table
 from grevy.config import make_config
 from grevy.model import Checkpoints
 from grevy.runs import load_recordings, make_model, run_experiment, settle_offsets
-from grevy.sweeps import do_sweep, prepare_sweep
+from grevy.sweeps import do_sweep, prepare_sweep, read_standing
 from grevy.sweeps.folder import SweepFolder, read_plan
 from tiny_sweeps import BASE, write_data, write_sweep
 
@@ -59,7 +61,7 @@ class TestFinished:
             assert (place / archive.REPORT).is_file()
             assert read_run(place).config["seed"] == run.settings["seed"]
             assert f"{run.run_id}  " in done.stderr
-        assert "4 of 4 done, 0 running, 0 failed, 0 left\nbest so far: R²" in done.stdout
+        assert "4 of 4 done, 0 running, 0 failed, 0 left\nhighest so far: R²" in done.stdout
         assert list((folder / "claims").iterdir()) == []
 
     def test_runs_are_the_same_as_by_themselves(self, finished, tmp_path):
@@ -152,8 +154,55 @@ class TestFinished:
             read_run(RunFolder(path)).metrics["scores"]["position"]["random"]["test_r2"]
             for path in (finished[1] / "runs").iterdir()
         )
-        assert found["best"]["value"] == best
-        assert found["best"]["metric"] == "R² of position, random split"
+        assert found["leading"]["value"] == best
+        assert found["leading"]["metric"] == "R² of position, random split"
+        assert found["leading"]["is"] == "highest"
+
+
+def test_settings_are_picked_by_validation_blocks(tmp_path, grevy_run):
+    """By the label decoded there, in runs too short for a look at the loss."""
+    path = write_sweep(
+        tmp_path, base={"validation": 0.2, "holdout": 0.2}, grid={"num_hidden_units": [2, 4, 8]}
+    )
+    sweep = ("sweep", path, "-o", tmp_path / "S", "--on", "debug")
+    code, out, _ = grevy_run(*sweep, "--pick")
+    assert code == 0
+    inside = {}
+    for each in (tmp_path / "S" / "runs").iterdir():
+        metrics = read_run(RunFolder(each)).metrics
+        inside[each.name] = metrics["validation"]["scores"]["position"]["test_r2"]
+    said = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines()}
+    assert said["run"].endswith(max(inside, key=inside.get))
+    assert said["repeat"].startswith("grevy run --config ")
+    assert "by position: R2, validation blocks, inside the training, among 3 settings" in out
+    assert "which chose nothing" in said["honest"]
+    assert "where it chose; the mean over all 3" in said["apart"]
+    best = grevy_run("best", tmp_path / "S")[1]
+    assert out.endswith(best)
+    assert "chosen" not in grevy_run(*sweep)[1]  # unless it was asked for
+
+
+def test_where_nothing_is_held_out_a_pick_has_no_honest_score(tmp_path, grevy_run):
+    path = write_sweep(tmp_path, base={"validation": 0.2}, grid={"num_hidden_units": [2, 4]})
+    code, out, _ = grevy_run("sweep", path, "-o", tmp_path / "S", "--on", "debug", "--pick")
+    assert code == 0
+    assert "honest    no score is left that took no part: nothing was held out" in out
+
+
+def test_the_live_table_leaves_room_for_what_ctrl_c_echoes(finished, monkeypatch):
+    """A line that fills an 80-column terminal would be wrapped by ``^C``, and one left behind."""
+    monkeypatch.setenv("COLUMNS", "80")
+    path, folder, _ = finished
+    sweep, standing = prepare_sweep(path, folder), read_standing(folder)
+    run = replace(standing.leading.run, settings={"seed": 3, "data": "long/" * 40})
+    table = _Table()
+    table.begins(sweep, replace(standing, leading=replace(standing.leading, run=run)), 2)
+    lines = table._console.render_lines(table._table(), pad=False)
+    table._live.stop()
+    text = ["".join(part.text for part in line) for line in lines]
+    assert "highest so far  R² of position" in "\n".join(text)
+    assert max(map(len, text)) <= 76
+    assert len(text) <= 12
 
 
 def test_a_dry_run_writes_nothing(tmp_path, grevy_run):
@@ -212,6 +261,38 @@ class TestRefused:
         assert words in err
         assert not (tmp_path / "S").exists()
 
+    @pytest.mark.parametrize(
+        ("sections", "words"),
+        [
+            ({"grid": {"seed": [1, 2]}}, "2 of 2 runs keep none. Put `validation: 0.2`"),
+            ({"grid": {"validation": [0.2, 0]}}, "1 of 2 runs keep none"),
+            ({"grid": {"validation": [0.2, 0.3]}}, "'validation' differs between runs (0.2, 0.3)"),
+            (
+                {"base": {"validation": 0.2}, "grid": {"holdout": [0, 0.2]}},
+                "'holdout' differs between runs",
+            ),
+        ],
+    )
+    def test_what_could_not_be_picked_from_is_said_before_anything_runs(
+        self, tmp_path, grevy_run, sections, words
+    ):
+        path = write_sweep(tmp_path, **sections)
+        sweep = ("sweep", path, "-o", tmp_path / "S", "--on", "debug")
+        for flags in (["--pick"], ["--pick", "--dry-run"]):
+            code, out, err = grevy_run(*sweep, *flags)
+            assert (code, out) == (2, "")
+            assert words in err
+            assert "--pick" in err
+        assert not (tmp_path / "S").exists()
+
+    def test_nothing_is_picked_from_several_recordings(self, tmp_path, grevy_run):
+        data = [{"data": str(write_data(tmp_path / f"{n}.npz", seed=n))} for n in (0, 1)]
+        path = write_sweep(tmp_path, base={"validation": 0.2}, list=data)
+        code, out, err = grevy_run("sweep", path, "-o", tmp_path / "S", "--on", "debug", "--pick")
+        assert (code, out) == (2, "")
+        assert "several recordings" in err
+        assert not (tmp_path / "S").exists()
+
     def test_a_folder_of_something_else(self, finished, tmp_path, grevy_run):
         path = write_sweep(tmp_path, grid={"seed": [1]})
         run = next((finished[1] / "runs").iterdir())
@@ -260,6 +341,16 @@ class TestRefused:
             "^grevy: .*/S/sweep.yaml cannot be written: .*\n$", done.stderr, re.MULTILINE
         )
         assert not list((tmp_path / "S").iterdir())
+
+
+def test_deaths_are_counted_across_sweeps_and_said_where_they_cannot_be(tmp_path):
+    folder = SweepFolder(tmp_path / "S")
+    assert folder.note_death("0" * 12, "one\nline") == ["one\nline"]
+    assert folder.note_death("0" * 12, "two") == ["one\nline", "two"]
+    (tmp_path / "T").mkdir()
+    (tmp_path / "T" / "claims").touch()
+    with pytest.raises(WriteError, match="cannot be written"):
+        SweepFolder(tmp_path / "T").note_death("0" * 12, "one")
 
 
 @pytest.mark.parametrize("seed", [5, 6])

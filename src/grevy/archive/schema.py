@@ -189,9 +189,16 @@ class _HeldOut(_Open):
     test_segments: int = Field(0, ge=0)
 
 
+class _Decoded(_Scores):
+    """Of a label on validation blocks."""
+
+    kind: Literal["continuous", "circular", "discrete"]
+
+
 class _Validation(_Open):
-    steps: list[int] = Field(min_length=1)
-    loss: list[float] = Field(min_length=1)
+    steps: list[int] = []  # empty of a training that is shorter than the time to a look
+    loss: list[float] = []
+    scores: dict[str, _Decoded] = {}
 
 
 class Metrics(_Open):

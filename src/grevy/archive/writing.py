@@ -37,10 +37,12 @@ def write_figure(path: Path, figure: "Figure") -> None:
     from matplotlib import rc_context
 
     # No date or software version, no random identifiers: the same run gives the same bytes.
-    svg = path.suffix == ".svg"
-    metadata = {"Date": None, "Creator": None} if svg else {"Software": None}
+    settings: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
+    if path.suffix == ".png":
+        # Packed in two thirds of the time, and up to a fifth larger, than at the usual level.
+        settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}
     with rc_context({"svg.hashsalt": "grevy"}), whole_file(path) as stream:
-        figure.savefig(stream, format=path.suffix[1:], metadata=metadata)
+        figure.savefig(stream, format=path.suffix[1:], **settings)
 
 
 def write_results(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(help="Folder of a sweep.", metavar="DIR")]
 MOST_LISTED = 20
 """Runs that a list shows, of those that run or have failed."""
+# Columns of a terminal: the names in the live table, and what must stay free beside it.
+NAMES, ECHO = 18, 4
 
 
 def sweep(
@@ -40,6 +42,10 @@ def sweep(
     checkpoint_minutes: Annotated[
         float, typer.Option(help="How often the training of a run is kept. Default 1.")
     ] = 1.0,
+    pick: Annotated[
+        bool,
+        typer.Option("--pick", help="At the end choose settings, by validation blocks alone."),
+    ] = False,
     track: Annotated[
         str | None,
         typer.Option(help="Send finished runs to mlflow, tensorboard or wandb.", metavar="TRACKER"),
@@ -49,13 +55,15 @@ def sweep(
 ) -> None:
     """Do many runs from one file; started again, do what is missing."""
     from grevy.errors import GrevyError
-    from grevy.sweeps import do_sweep, prepare_sweep
+    from grevy.sweeps import choice_lines, do_sweep, prepare_sweep
+    from grevy.sweeps import pick as picked
 
     if not checkpoint_minutes > 0:
         raise GrevyError(f"`checkpoint_minutes={checkpoint_minutes:g}`: expected a number above 0.")
     ready = prepare_sweep(
-        file, output, on=on, trust=bool(settings["trust"]), imports=settings["imports"] or ()
-    )
+        file, output, on=on, trust=bool(settings["trust"]), imports=settings["imports"] or (),
+        to_pick=pick,
+    )  # fmt: skip
     if dry_run:
         _list_runs(ready, 1 if on == "debug" else workers or ready.threads)
         return
@@ -73,6 +81,8 @@ def sweep(
             raise
     if not quiet:
         print("\n".join(described(standing)))
+    if pick and standing.done and not (quiet or ready.file.search):  # a search has said so
+        print("\n".join(choice_lines(picked(ready.folder.runs))))
     if standing.failed:
         raise SystemExit(1)
 
@@ -121,8 +131,8 @@ def described(standing: "Standing") -> list[str]:
         lines.append(f"  failed   {_named(run)}  {cut_to(reason, 200)}")
     if len(standing.failed) > MOST_LISTED:
         lines.append(f"  ... and {len(standing.failed) - MOST_LISTED} more")
-    if standing.best:
-        lines.append(_best(standing.best))
+    if standing.leading:
+        lines.append(_leading(standing.leading))
     lines += standing.notes
     seconds = standing.seconds_left()
     if standing.running and seconds is not None:
@@ -137,7 +147,7 @@ def described(standing: "Standing") -> list[str]:
 
 def as_json(standing: "Standing") -> dict[str, Any]:
     """Return how a sweep stands, for programs."""
-    best = standing.best
+    leading = standing.leading
     return {
         "total": standing.total,
         "done": standing.done,
@@ -148,7 +158,13 @@ def as_json(standing: "Standing") -> dict[str, Any]:
         ],
         "failed": [{"run_id": run.run_id, "reason": reason} for run, reason in standing.failed],
         "notes": list(standing.notes),
-        "best": best and {"run_id": best.run.run_id, "metric": best.metric, "value": best.value},
+        "leading": leading
+        and {
+            "run_id": leading.run.run_id,
+            "metric": leading.metric,
+            "value": leading.value,
+            "is": leading.extreme,
+        },
         "seconds_per_run": standing.seconds,
         "seconds_left": standing.seconds_left(),
     }
@@ -158,8 +174,10 @@ def _named(run: "PlannedRun") -> str:
     return f"{run.run_id}  {cut_to(run.label, 120)}"
 
 
-def _best(best: "Result") -> str:
-    return f"best so far: {best.metric} {best.value:.4g}, by {_named(best.run)}"
+def _leading(result: "Result") -> str:
+    """Say which run is ahead; not that it is the best, which a score cannot say of itself."""
+    score = f"{result.metric} {result.value:.4g}"
+    return f"{result.extreme} so far: {score}, by {_named(result.run)}"
 
 
 def duration(seconds: float) -> str:
@@ -184,7 +202,8 @@ class _Lines:
         self.folder, self.at_once = sweep.folder, at_once
         self.total, self.before = standing.total, standing.done
         self.done, self.failed = standing.done, len(standing.failed)
-        self.best, self.began = standing.best, time.monotonic()
+        self.leading, self.began = standing.leading, time.monotonic()
+        self._in_search = sweep.file.search is not None
         if not self._quiet:
             left = self.total - self.done - self.failed
             self._say(
@@ -205,9 +224,9 @@ class _Lines:
         if outcome.state == "given up":
             self._say_done(f"{self.done}/{self.total}  {text}  {outcome.message}")
             return
-        result = read_result(self.folder, outcome.run)
-        if result is not None and result.beats(self.best):
-            self.best = result
+        result = read_result(self.folder, outcome.run, self._in_search)
+        if result is not None and result.beats(self.leading):
+            self.leading = result
         if not self._quiet:
             score = f"{result.metric} {result.value:.4g}" if result else "no score"
             self._say_done(f"{self.done}/{self.total}  {text}  {score}  {outcome.seconds:.1f} s")
@@ -288,16 +307,21 @@ class _Table(_Lines):
         from grevy.sweeps import running_runs
 
         table = Table(show_header=False, box=None)
+        table.add_column(no_wrap=True)
+        # What Ctrl-C echoes at the end of a line has to stay on it, or lines are left behind.
+        table.add_column(max_width=max(10, self._console.width - NAMES - ECHO), overflow="fold")
         seconds = self.seconds_left()
-        best = self.best
+        leading = self.leading
         running = running_runs(self.folder)
         rows = {
             "done": f"{self.done} of {self.total}",
             "running": str(len(running)),
             "failed": str(self.failed),
             "left": str(max(0, self.left() - len(running))),
-            "best so far": f"{best.metric} {best.value:.4g}" if best else "",
-            "by": _named(best.run) if best else "",
+            f"{leading.extreme if leading else 'highest'} so far": (
+                f"{leading.metric} {leading.value:.4g}" if leading else ""
+            ),
+            "by": _named(leading.run) if leading else "",
             "time left": "" if seconds is None else f"about {duration(seconds)}",
         }
         for name, value in rows.items():

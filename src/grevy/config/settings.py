@@ -186,6 +186,9 @@ class RunConfig(BaseModel):
     )
     num_negatives: int | None = _sampling(None, "Default: the batch size.", ge=1)
     hybrid: bool = _sampling(False, "Add a loss in time to the label's.")
+    pad_short: bool = _sampling(
+        False, "Train on segments shorter than a window too, padded with their first and last step."
+    )
     holdout: float = _evaluation(0.2, "Fraction of time held out. Default {default}.", ge=0, lt=1)
     split: SplitKind = _evaluation(
         "blocks", "{default} of time (default), or whole segments: trials."

@@ -15,6 +15,7 @@ from grevy.data.files.arrays import list_arrays, open_arrays, read_array, read_s
 from grevy.data.files.nwb.session import read_session
 from grevy.data.files.recordings import read_recording
 from grevy.data.files.regular import require_file
+from grevy.data.flat import opened_flat
 from grevy.data.holdout import cut_folds, cut_validation, hold_out
 from grevy.data.inspection.inspecting import Inspection, inspect_file
 from grevy.data.inspection.looking import Found
@@ -103,6 +104,7 @@ __all__ = [
     "names",
     "names_of",
     "open_arrays",
+    "opened_flat",
     "prepare",
     "prepare_all",
     "prepared_with",

@@ -20,7 +20,7 @@ from grevy.errors import GrevyError
 
 # Bytes copied at once.
 BLOCK = 2**24
-# Bytes asked for at once: Linux reads no more than 2 GiB by one call.
+# Bytes asked for in one call: the system gives less than 2 GiB.
 MOST = 2**30
 
 
@@ -44,33 +44,72 @@ class Flat:
 
     def slice(self, start: int, stop: int) -> Array:
         """Read the rows from `start` to `stop`."""
-        return self._read(np.array([start]), np.array([max(stop, start)]))
+        stop, most = max(start, stop), max(1, MOST // max(1, self.shape[1] * self.dtype.itemsize))
+        starts = np.arange(start, max(stop, start + 1), most)
+        return self._read(starts, np.minimum(starts + most, stop))
 
     def steps(self, steps: IntArray) -> Array:
         """Read rows by their number, which must grow from one to the next."""
-        breaks = np.flatnonzero(np.diff(steps) > 1) + 1
-        first = np.concatenate([[0], breaks])
-        last = np.concatenate([breaks - 1, [len(steps) - 1]])
-        return self._read(steps[first], steps[last] + 1)
+        return self._read(*_runs(steps))
 
     def _read(self, starts: IntArray, stops: IntArray) -> Array:
-        row = self.shape[1] * self.dtype.itemsize
-        if ((stops - starts) * row > MOST).any():
-            starts, stops = _in_pieces(starts, stops, max(1, MOST // row))
-        sizes, places = (stops - starts) * row, self.offset + starts * row
+        places, sizes = self._stretches(starts, stops)
         descriptor = [self.stream.fileno()] * len(sizes)
-        parts = list(map(os.pread, descriptor, sizes.tolist(), places.tolist()))
-        content = parts[0] if len(parts) == 1 else b"".join(parts)
-        if len(content) < sizes.sum():
-            raise OSError(f"{self.stream.name} has become shorter")
+        with self.guarded():
+            parts = list(map(os.pread, descriptor, sizes.tolist(), places.tolist()))
+            content = parts[0] if len(parts) == 1 else b"".join(parts)
+            if len(content) < sizes.sum():
+                raise OSError("the file is over before")
         return np.frombuffer(content, self.dtype).reshape(-1, self.shape[1])
 
+    def stretches(self, steps: IntArray) -> tuple[IntArray, IntArray]:
+        """Find where rows lie, of which those that follow each other are one stretch.
 
-def _in_pieces(starts: IntArray, stops: IntArray, most: int) -> tuple[IntArray, IntArray]:
-    """Cut runs of rows into runs of at most so many."""
-    firsts = [np.arange(start, stop, most) for start, stop in zip(starts, stops, strict=True)]
-    lasts = [np.minimum(own + most, stop) for own, stop in zip(firsts, stops, strict=True)]
-    return np.concatenate(firsts), np.concatenate(lasts)
+        Parameters
+        ----------
+        steps : ndarray of shape (K,), int64
+            Their numbers, which must grow from one to the next; at least one.
+
+        Returns
+        -------
+        places, sizes : ndarray of shape (n,), int64
+            Where each stretch begins in the file, and how long it is, in bytes.
+        """
+        return self._stretches(*_runs(steps))
+
+    def _stretches(self, starts: IntArray, stops: IntArray) -> tuple[IntArray, IntArray]:
+        row = self.shape[1] * self.dtype.itemsize
+        return self.offset + starts * row, (stops - starts) * row
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Say what the system says of reading so that it can be mended.
+
+        Raises
+        ------
+        GrevyError
+            In the place of an `OSError`.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise _unreadable(self.stream.name, error) from error
+
+
+def _runs(steps: IntArray) -> tuple[IntArray, IntArray]:
+    """Return where runs of steps that follow each other start, and stop."""
+    breaks = np.flatnonzero(np.diff(steps) > 1) + 1
+    first = np.concatenate([[0], breaks])
+    last = np.concatenate([breaks - 1, [len(steps) - 1]])
+    return steps[first], steps[last] + 1
+
+
+def _unreadable(name: object, error: OSError) -> GrevyError:
+    return GrevyError(
+        f"{name} was open and can no longer be read: {error.strerror or error}. What is "
+        f"larger than memory is read when it is needed: leave the file as it is until all is done, "
+        f"and start again."
+    )
 
 
 @contextmanager
@@ -80,13 +119,22 @@ def opened_flat(array: Any) -> Iterator[Flat | None]:
     Parameters
     ----------
     array : ndarray, data set, or Flat
+
+    Raises
+    ------
+    GrevyError
+        If the file is there no more.
     """
     found = _place(array)
     if isinstance(array, Flat) or found is None or not hasattr(os, "pread"):
         yield array if isinstance(array, Flat) else None
         return
     path, offset = found
-    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+    try:
+        opened = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    with opened as stream:
         yield Flat(stream, offset, tuple(array.shape), np.dtype(array.dtype))
 
 

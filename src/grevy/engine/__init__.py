@@ -10,6 +10,7 @@ from grevy.engine.encoding.encoder import Encoder
 from grevy.engine.encoding.layout import choose_layout
 from grevy.engine.encoding.models import is_convolutional, receptive_field
 from grevy.engine.encoding.on_demand import OnDemand
+from grevy.engine.encoding.padding import Padding, pad_segments
 from grevy.engine.encoding.sequence import embed, window_embedder
 from grevy.engine.interruption import interruptible, terminable
 from grevy.engine.kernels.library import instructions
@@ -39,6 +40,7 @@ __all__ = [
     "DivergedError",
     "Encoder",
     "OnDemand",
+    "Padding",
     "PriorKind",
     "Sampler",
     "SamplingPlan",
@@ -60,6 +62,7 @@ __all__ = [
     "make_masks",
     "make_sampler",
     "on_device",
+    "pad_segments",
     "receptive_field",
     "resolve_device",
     "run",

@@ -135,7 +135,7 @@ def _replaying(training: Training, graph: Graph, update: Callable[[Encoded], Ten
 
     def take(batch: Batches, _noise: int) -> Tensor:
         nonlocal first, taken
-        windows = torch.from_numpy(np.concatenate(_parts(batch)) - encoder.left)
+        windows = torch.from_numpy(encoder.first_steps(0, np.concatenate(_parts(batch))))
         if first is None:
             first = windows.to(neural.device)
         first.copy_(windows, non_blocking=True)

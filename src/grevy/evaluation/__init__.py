@@ -25,7 +25,7 @@ from grevy.evaluation.folds import CrossFitted, evaluate_folds
 from grevy.evaluation.metrics import consistency_metrics, fold_metrics, null_metrics
 from grevy.evaluation.moves import FEWEST_NULLS, USUAL_NULLS
 from grevy.evaluation.nulls import NullTest, null_test
-from grevy.evaluation.scoring import Decoded, Evaluation, evaluate
+from grevy.evaluation.scoring import Decoded, Evaluation, evaluate, validation_scores
 
 __all__ = [
     "FEWEST_NULLS",
@@ -65,4 +65,5 @@ __all__ = [
     "read_left_out",
     "require_umap",
     "statistic",
+    "validation_scores",
 ]

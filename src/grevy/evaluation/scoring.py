@@ -201,6 +201,44 @@ def evaluate(
     return Evaluation(metrics, decoded)
 
 
+def validation_scores(
+    embedding: FloatArray,
+    whole: Recording,
+    inner: Split,
+    *,
+    seed: int = 0,
+    gap: int = 0,
+    metric: Metric = "euclidean",
+) -> dict[str, dict[str, Any]]:
+    """Score an embedding inside the training, so that held-out time need not choose settings.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (T, D)
+    whole : Recording
+    inner : Split
+        Steps that the encoder has trained on, and validation steps as `test`. Decoders are chosen
+        and fitted on the former alone.
+    seed, gap, metric
+        As for `evaluate`.
+
+    Returns
+    -------
+    dict of str to dict
+        For each label its ``kind``, the scores and the ``decoder``.
+    """
+    values = filled(embedding, steps_inside(whole.segments))
+    ready = prepare(values, inner, segments=whole.segments, gap=gap, seed=seed, metric=metric)
+    found = ready.read_all(whole.labels)
+    return {
+        label.name: {
+            "kind": label.kind,
+            **decoding_metrics(found[label.name].scored(label, 0, seed)),
+        }
+        for label in whole.labels
+    }
+
+
 def _check(
     embedding: FloatArray,
     whole: Recording,

@@ -11,12 +11,15 @@ from grevy.data import Recording, Stored, end_to_end, is_large
 from grevy.engine import (
     Encoder,
     OnDemand,
+    Padding,
+    SamplingPlan,
     Training,
     choose_layout,
     compile_network,
     make_masks,
     make_sampler,
     on_device,
+    pad_segments,
     receptive_field,
 )
 from grevy.errors import GrevyError
@@ -42,21 +45,21 @@ def make_training(
             f"without dropout, and no masking. Use precision='float32', or another model."
         )
     may_pack = torch.device(state.device).type == "cpu"
+    padded = [_padded(each, left, right, plan) for each in recordings]
     layouts = tuple(
-        choose_layout(
-            recording.neural.shape, windows // len(models), left + right, model, network, may_pack
-        )
-        for recording, model, network in zip(recordings, models, networks, strict=True)
+        choose_layout(neural.shape, windows // len(models), left + right, model, network, may_pack)
+        for (neural, _), model, network in zip(padded, models, networks, strict=True)
     )
     most = windows // len(models) * (left + right)
     encoder = Encoder(
         models,
         networks,
-        tuple(_brought(each.neural, most, state.device, dtype) for each in recordings),
+        tuple(_brought(neural, most, state.device, dtype) for neural, _ in padded),
         end_to_end(map(len, recordings)),
         left,
         right,
         layouts,
+        tuple(padding for _, padding in padded),
     )
     return Training(
         encoder,
@@ -67,6 +70,28 @@ def make_training(
         state.seed,
         make_masks(parameters.masking_kwargs),
     )
+
+
+def _padded(
+    recording: Recording, left: int, right: int, plan: SamplingPlan
+) -> tuple[Any, Padding | None]:
+    """Return the neural data of a recording, behind it what is padded.
+
+    Raises
+    ------
+    GrevyError
+        If there is something to pad, and the recording is not held in memory.
+    """
+    short = plan.short(recording.segments, left + right)
+    if not len(short):
+        return recording.neural, None
+    if is_large(recording.neural) and isinstance(recording.neural, np.memmap | Stored):
+        raise GrevyError(
+            f"pad_short=True: {recording.source} is larger than memory and read step by "
+            f"step, so that its {len(short)} short segments cannot be padded. Drop it, or use a "
+            f"model with a shorter receptive field."
+        )
+    return pad_segments(recording.neural, short, left, right)
 
 
 def _brought(neural: Any, most: int, device: str, dtype: torch.dtype) -> Tensor | OnDemand:

@@ -111,6 +111,10 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
     causal : bool
         Whether windows end at the present: the window at t then spans [t - W + 1, t], where it
         otherwise lies around t. `transform` and `grevy.Stream` look no step into the future.
+    pad_short : bool
+        Whether to train on segments too short for a sample as well (a window; in time, a window and
+        the time offset). Their windows are padded with their first and last step, as `transform`
+        pads the edges of all.
 
     Attributes
     ----------
@@ -163,6 +167,7 @@ class CEBRA(cebra.CEBRA):  # type: ignore[misc]
         num_negatives: int | None = None,
         precision: Literal["float32", "bf16"] = "float32",
         causal: bool = False,
+        pad_short: bool = False,
     ) -> None:
         given = locals()
         for name in self._get_param_names():

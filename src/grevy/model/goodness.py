@@ -13,7 +13,7 @@ from grevy.errors import GrevyError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grevy.engine import Batches, Sampler
+    from grevy.engine import Batches, Distance, Sampler
     from grevy.model.estimator import CEBRA
 
 # The last steps of a training, over which its goodness of fit is averaged.
@@ -118,6 +118,8 @@ def heldout_goodness_of_fit(
         If the model was not fitted here or does not fit the recordings, no window fits in a
         segment, or nothing has a positive but itself.
     """
+    import torch
+
     from grevy.engine import draw, make_sampler
     from grevy.model.inputs import prepared_alike
     from grevy.model.plan import sampling_plan
@@ -135,7 +137,8 @@ def heldout_goodness_of_fit(
     n_pairs = sampler.n_references * sampler.n_negatives
     n_steps = min(max(SIMILARITIES // n_pairs, 1), MAX_STEPS)
     embedding = _embed(encoders, given, model.device_, field)
-    measured = _Measured(model, sampler, embedding, _stretches(sampler))
+    scale = torch.tensor(1.0 / float(model.solver_.criterion.temperature), dtype=embedding.dtype)
+    measured = _Measured(sampler, embedding, _stretches(sampler), scale, model.distance)
     totals = np.zeros((3, N_STRETCHES))
     rng = np.random.default_rng(seed)
     for _ in range(n_steps):  # one at a time: those of large batches are large
@@ -195,10 +198,11 @@ def _stretches(sampler: "Sampler") -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    model: "CEBRA"
     sampler: "Sampler"
     embedding: "Tensor"
     stretch: IntArray
+    scale: "Tensor"
+    distance: "Distance"
 
 
 def _sums(measured: _Measured, batch: "Batches") -> Array:
@@ -210,44 +214,67 @@ def _sums(measured: _Measured, batch: "Batches") -> Array:
     session = measured.sampler.session
     stretch = measured.stretch[batch.reference]
     groups = session[batch.reference] * N_STRETCHES + stretch
-    other = batch.positive != batch.reference
-    for group in np.unique(groups[other]):
-        here = (groups == group) & other
-        own = session[batch.negative] == group // N_STRETCHES
-        size = int(here.sum())
-        loss, chance = _loss_and_chance(measured, batch, here, own)
-        sums[:, group % N_STRETCHES] += size * loss, size * chance, size
+    groups[batch.positive == batch.reference] = -1
+    embedded = _embedded(measured, batch)
+    for group in np.unique(groups[groups >= 0]).tolist():
+        here = np.flatnonzero(groups == group)
+        loss, chance = _loss_and_chance(measured, embedded, here, group // N_STRETCHES)
+        sums[:, group % N_STRETCHES] += len(here) * loss, len(here) * chance, len(here)
     return sums
 
 
+@dataclass(frozen=True, eq=False)
+class _Embedded:
+    """The samples of a batch; references, positives and positives in time go together."""
+
+    reference: "Tensor"
+    positive: "Tensor"
+    negative: "Tensor"
+    later: "Tensor | None"
+    session: IntArray
+    """Of the negatives."""
+
+
+def _embedded(measured: _Measured, batch: "Batches") -> _Embedded:
+    every, later = measured.embedding, batch.time_positive
+    return _Embedded(
+        reference=every[batch.reference],
+        positive=every[batch.positive],
+        negative=every[batch.negative],
+        later=None if later is None else every[later],
+        session=measured.sampler.session[batch.negative],
+    )
+
+
 def _loss_and_chance(
-    measured: _Measured, batch: "Batches", here: Array, own: Array
+    measured: _Measured, embedded: _Embedded, here: IntArray, session: int
 ) -> tuple[float, float]:
     """Return the mean loss of some references and its chance; sums of two in hybrid training.
 
     Parameters
     ----------
-    here : ndarray of shape (R,), bool
+    here : ndarray of shape (R,)
         The references.
-    own : ndarray of shape (M,), bool
-        The negatives of their recording.
+    session : int
+        Their recording.
     """
-    import torch
+    from grevy.engine import HYBRID_DIMENSIONS, infonce_gradient
 
-    from grevy.engine import HYBRID_DIMENSIONS, infonce
+    def loss(reference: "Tensor", positive: "Tensor", negative: "Tensor") -> "Tensor":
+        # `infonce` would build a graph, which takes as long as the loss.
+        found, _ = infonce_gradient(
+            reference, positive, negative, measured.scale, measured.distance
+        )
+        return found.total
 
-    model, embedding = measured.model, measured.embedding
-    scale = torch.tensor(1.0 / float(model.solver_.criterion.temperature), dtype=embedding.dtype)
-    reference, positive = embedding[batch.reference[here]], embedding[batch.positive[here]]
-    negative = embedding[batch.negative]
+    reference, positive = embedded.reference[here], embedded.positive[here]
+    negative = embedded.negative
     chance = math.log(len(negative))
-    if batch.time_positive is None:
-        return float(infonce(reference, positive, negative, scale, model.distance).total), chance
-    some = slice(0, HYBRID_DIMENSIONS)
-    parts = (reference[:, some], positive[:, some], negative[:, some])
-    by_label = infonce(*parts, scale, model.distance).total
-    later = embedding[batch.time_positive[here]]
-    in_time = infonce(reference, later, negative[own], scale, model.distance).total
+    if embedded.later is None:
+        return float(loss(reference, positive, negative)), chance
+    some, own = slice(0, HYBRID_DIMENSIONS), embedded.session == session
+    by_label = loss(reference[:, some], positive[:, some], negative[:, some])
+    in_time = loss(reference, embedded.later[here], negative[own])
     return float(by_label + in_time), chance + math.log(own.sum())
 
 

@@ -56,6 +56,7 @@ class Parameters:
     num_negatives: int | None
     precision: Literal["float32", "bf16"]
     causal: bool
+    pad_short: bool
     given: Mapping[str, Any] = field(repr=False)
 
 

@@ -63,4 +63,5 @@ def sampling_plan(parameters: Parameters, recordings: Sequence[Recording]) -> Sa
         batch_size=parameters.batch_size,
         num_negatives=parameters.num_negatives,
         hybrid=bool(parameters.hybrid),
+        pad_short=bool(parameters.pad_short),
     )

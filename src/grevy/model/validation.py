@@ -101,7 +101,9 @@ class Watch:
         ]
         encoder = training.encoder
         try:
-            sampler = make_sampler(apart, encoder.left, encoder.right, training.sampler.plan)
+            # The encoder has padded copies of short segments of the training alone.
+            plan = replace(training.sampler.plan, pad_short=False)
+            sampler = make_sampler(apart, encoder.left, encoder.right, plan)
         except GrevyError as error:
             raise GrevyError(f"validation: {error}") from error
         block = draw(sampler, BATCHES, np.random.default_rng(training.seed))

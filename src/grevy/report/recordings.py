@@ -38,6 +38,12 @@ ADDED = (
 TOGETHER = (
     "All were trained together, on the training steps of every recording and the labels there."
 )
+ADAPTED = (
+    "Only the first layer was trained; those above it are of a model of another recording. Nothing "
+    "ties this embedding to that model's: scores may be compared, and the embeddings after a "
+    "linear map by a label that both have, but neither coordinates nor what a decoder of the "
+    "other reads from this one."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,3 +175,8 @@ def across_sentence(across: Across) -> str:
 def seen_words(config: Mapping[str, Any]) -> str:
     """Say what each encoder and each decoder has seen."""
     return SEEN.format(trained=ADDED if config.get("base_model") else TOGETHER)
+
+
+def adapted_words(config: Mapping[str, Any]) -> str:
+    """Say what may be compared of a run whose model was made from that of another recording."""
+    return ADAPTED if config.get("base_model") and not config.get("sessions") else ""

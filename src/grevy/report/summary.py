@@ -6,6 +6,7 @@ from typing import Any
 from grevy.data import Recording
 from grevy.errors import shown_line
 from grevy.evaluation import MEASURES, Measure
+from grevy.report.recordings import adapted_words
 from grevy.report.results import in_order
 from grevy.report.words import SPACE, probability
 
@@ -41,6 +42,8 @@ def summarise(
     """Write the text of ``logs/summary.txt``."""
     lines = ["Grevy run", "", f"Data: {source}", f"Embedding shape: {tuple(shape)}", "", "Metrics"]
     lines += [f"  {line}" for line in describe_metrics(metrics)]
+    if said := adapted_words(config):
+        lines.append(f"  note: {said}")
     lines += ["", "Configuration"]
     lines += [f"  {name}: {value}" for name, value in config.items() if name != "sessions"]
     lines += [f"  session: {said_settings(each)}" for each in config.get("sessions") or ()]

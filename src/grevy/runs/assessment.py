@@ -28,8 +28,14 @@ from grevy.evaluation import (
     evaluate_across,
     evaluate_folds,
     read_left_out,
+    validation_scores,
 )
-from grevy.runs.holding_out import fold_splits, training_gap, training_parts
+from grevy.runs.holding_out import (
+    fold_splits,
+    training_gap,
+    training_parts,
+    validation_split,
+)
 from grevy.runs.preparing import smoothing_reach
 
 if TYPE_CHECKING:
@@ -61,8 +67,8 @@ def assess(
     Returns
     -------
     Evaluation
-        With the loss of knowing nothing, the goodness of fit, and the validation loss, the folds
-        and the consistency where there are any.
+        With the loss of knowing nothing, the goodness of fit, and the validation loss with the
+        labels decoded there, the folds and the consistency where there are any.
     """
     from grevy.model import goodness_metrics, model_receptive_field, prepared_alike
 
@@ -111,9 +117,17 @@ def assess(
         metrics |= evaluate_across(
             embedding, together, split, folds=left_out, nulls=config.n_nulls, **settings
         )
-    if model.validation_:
-        steps, losses = zip(*model.validation_, strict=True)
-        metrics["validation"] = {"steps": list(steps), "loss": list(losses)}
+    inner = validation_split(model, recordings, split, config)
+    if inner is not None:
+        metrics["validation"] = {
+            "steps": [step for step, _ in model.validation_],
+            "loss": [loss for _, loss in model.validation_],
+        }
+        try:
+            on_them = validation_scores(embedding, whole, inner, **settings)
+            metrics["validation"]["scores"] = on_them
+        except GrevyError as error:  # as above
+            notes.append(f"No scores on validation blocks: {error}")
     if config.seeds > 1:
         _LOG.info(f"training {config.seeds - 1} times more, with other seeds")
         try:

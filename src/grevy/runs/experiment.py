@@ -171,17 +171,20 @@ def tell_short_segments(
     """Warn once of segments (short trials, say) in which no sample for the training fits."""
     from grevy.model import model_receptive_field
 
-    window, why = sum(model_receptive_field(model.parameters)), "a window"
-    needed = window
-    if plan.conditional == "time" or plan.hybrid:
-        needed, why = window + min(plan.time_offsets), "a window and the time offset"
+    needed = plan.needs(sum(model_receptive_field(model.parameters)))
+    why = "a window and the time offset" if plan.in_time else "a window"
     lengths = np.concatenate([np.diff(each.segments)[:, 0] for each in recordings])
     short = int((lengths < needed).sum())
-    if short:
+    if short and plan.pad_short:
+        _LOG.info(
+            f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
+            f"are padded with their first and last step."
+        )
+    elif short:
         _LOG.warning(
             f"{short} of {len(lengths)} segments are shorter than {why} ({needed} steps), and "
             f"nothing in them is trained on; they are embedded all the same. Use a model with a "
-            f"shorter receptive field if they matter."
+            f"shorter receptive field, or `pad_short=True`, if they matter."
         )
 
 

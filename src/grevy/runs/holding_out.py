@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from grevy.config import RunConfig
 from grevy.data import (
@@ -12,10 +13,10 @@ from grevy.data import (
     SplitKind,
     cut_folds,
     cut_validation,
+    end_to_end,
     hold_out,
     laid_out,
     restricted,
-    training_segments,
 )
 from grevy.errors import GrevyError
 from grevy.runs.preparing import prepare_recordings, smoothing_reach
@@ -169,14 +170,38 @@ def training_parts(
     """Prepare recordings, restrict them to what is trained on, and set validation blocks aside."""
     prepared = prepare_recordings(recordings, split, config)
     seen = list(prepared if split is None else restricted(prepared, split.train))
-    if not config.validation:
+    inner = validation_split(model, recordings, split, config)
+    if inner is None:
         return seen, None
     from grevy.model import Validation
 
-    apart, gap = [], training_gap(model, smoothing_reach(config, recordings))
-    for number, recording in enumerate(seen):
-        inner = cut_validation(recording.segments, config.validation, gap)
-        apart.append(training_segments(recording.segments, inner.test))
-        runs = training_segments(recording.segments, inner.train)
-        seen[number] = replace(recording, segments=runs)
-    return seen, Validation(apart if len(apart) > 1 else apart[0], patience=config.patience)
+    apart = [each.segments for each in restricted(prepared, inner.test)]
+    watched = Validation(apart if len(apart) > 1 else apart[0], patience=config.patience)
+    return list(restricted(prepared, inner.train)), watched
+
+
+def validation_split(
+    model: "CEBRA", recordings: Sequence[Recording], split: Split | None, config: RunConfig
+) -> Split | None:
+    """Cut validation blocks out of what a run trains on; held-out time is in neither half.
+
+    Returns
+    -------
+    Split or None
+        Over the common time axis of all recordings, validation steps as `test`; None if there are
+        none.
+
+    Raises
+    ------
+    GrevyError
+        If no block fits.
+    """
+    if not config.validation:
+        return None
+    seen = recordings if split is None else restricted(recordings, split.train)
+    gap = training_gap(model, smoothing_reach(config, recordings))
+    cuts = [cut_validation(each.segments, config.validation, gap) for each in seen]
+    starts = end_to_end(map(len, recordings))[:-1]
+    train = [cut.train + start for cut, start in zip(cuts, starts, strict=True)]
+    test = [cut.test + start for cut, start in zip(cuts, starts, strict=True)]
+    return Split(np.concatenate(train), np.concatenate(test))

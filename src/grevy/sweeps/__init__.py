@@ -1,7 +1,7 @@
 """Many runs: planned, done where there is room, watched; found, compared, and chosen among."""
 
 from grevy.sweeps.alike import Alike, consistency_lines, over_recordings, over_seeds
-from grevy.sweeps.choosing import Choice, choose, cross_chosen
+from grevy.sweeps.choosing import Choice, choose, cross_chosen, pick
 from grevy.sweeps.comparing import Comparison, compare_folders, compare_runs
 from grevy.sweeps.finding import find_runs
 from grevy.sweeps.folder import SweepFolder
@@ -48,6 +48,7 @@ __all__ = [
     "make_rows",
     "over_recordings",
     "over_seeds",
+    "pick",
     "prepare_sweep",
     "read_records",
     "read_result",

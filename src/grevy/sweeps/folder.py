@@ -48,9 +48,14 @@ class SweepFolder:
         """The folder of what is being done."""
         return self.root / CLAIMS
 
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return self.root / RUNS
+
     def run(self, run_id: str) -> RunFolder:
         """Return the folder of a run."""
-        return RunFolder(self.root / RUNS / run_id)
+        return RunFolder(self.runs / run_id)
 
     def done(self, run_id: str) -> bool:
         """Tell whether a run is finished, page and all."""
@@ -84,9 +89,11 @@ class SweepFolder:
     def note_death(self, run_id: str, reason: str) -> list[str]:
         """Note that a run has ended the process that did it; return all such reasons."""
         path = self._deaths(run_id)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(reason) + "\n")
-        return [str(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        deaths = [*(str(json.loads(line)) for line in before), reason]
+        with whole_file(path) as stream:
+            stream.write("".join(f"{json.dumps(each)}\n" for each in deaths).encode())
+        return deaths
 
 
 def check_place(root: Path) -> None:

@@ -9,11 +9,14 @@ from grevy.evaluation import MEASURES, Measure
 from grevy.report import source_name
 from grevy.sweeps.records import RunRecord
 
-FIT, RAW_LOSS = "validation.bits", "validation.loss"
+HELD_OUT_FIT = "goodness_of_fit_heldout_bits"
+OF_HELD_OUT = ("latent_r2", "consistency.mean")
+"""Scores of no label that are of held-out steps, if any were held out."""
+FIT, RAW_LOSS, VALIDATION = "validation.bits", "validation.loss", "validation.scores."
 SOURCE = "embedding"
 # What a run scores beside its labels: what readers call it, its unit, which way is better.
 _OTHERS = {
-    "goodness_of_fit_heldout_bits": ("goodness of fit, held out", "bits", True),
+    HELD_OUT_FIT: ("goodness of fit, held out", "bits", True),
     "goodness_of_fit_bits": ("goodness of fit, in training", "bits", True),
     FIT: ("goodness of fit, validation", "bits", True),
     RAW_LOSS: ("validation loss", "nats", False),
@@ -131,7 +134,7 @@ def metric_of(run: RunRecord, name: str) -> Metric | None:
         title, unit, larger = _OTHERS[name]
         chance = "consistency.chance" if name == "consistency.mean" else ""
         return Metric(name, title, larger, unit=unit, chance=None if unit == "nats" else chance)
-    for before in ("scores.", "folds."):
+    for before in ("scores.", "folds.", VALIDATION):
         # Labels may be called alike up to a dot.
         for label in sorted(run.kinds, key=len, reverse=True):
             start = f"{before}{label}."
@@ -145,6 +148,8 @@ def _of_label(name: str, before: str, label: str, kind: str, rest: str) -> Metri
     """Say what a score of a label is, from where it stands."""
     *path, key = rest.split(".")
     main = MEASURES[kind][0]
+    if before == VALIDATION:
+        return _score(name, label, kind, key, "validation blocks") if not path else None
     if before == "folds.":
         if rest == "mean":
             return _made(name, label, main, "mean of the folds", None)

@@ -3,7 +3,6 @@
 import base64
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +22,7 @@ from grevy.report import (
 )
 from grevy.sweeps.choosing import choose, nearest_run
 from grevy.sweeps.comparing import Comparison
-from grevy.sweeps.metric import RAW_LOSS, SOURCE, Metric, list_metrics
+from grevy.sweeps.metric import RAW_LOSS, SOURCE, VALIDATION, Metric, list_metrics
 from grevy.sweeps.rows import Row
 from grevy.sweeps.words import choice_facts, run_name, say, say_setting, say_spread
 
@@ -75,7 +74,8 @@ def _metrics(comparison: Comparison) -> Iterator[Metric]:
     for name, metric in list_metrics(comparison.runs).items():
         of_label = name.startswith(f"scores.{metric.label}.blocked.{SOURCE}.")
         is_gain = name.endswith(".gain.value")
-        wanted = not metric.label or of_label or is_gain or name.endswith(".mean")
+        chooses = name.startswith(f"{VALIDATION}{metric.label}.")
+        wanted = not metric.label or of_label or chooses or is_gain or name.endswith(".mean")
         in_training = name.rsplit(".", 1)[-1].startswith("train_")
         if not wanted or in_training or name in (RAW_LOSS, comparison.metric.name):
             continue
@@ -118,7 +118,7 @@ def _setting(value: Any) -> Any:
 
 
 def _score(row: Row, metric: Metric) -> tuple[float, float | None, float | None, int] | None:
-    own = replace(row, values=tuple(run.numbers.get(metric.name) for run in row.runs))
+    own = row.by(metric.name)
     if own.mean is None:
         return None
     spread = own.spread
@@ -154,7 +154,9 @@ def _verdict(comparison: Comparison) -> Iterator[tuple[str, str]]:
         except GrevyError as error:
             yield "Not chosen", str(error)
             return
-        said = f"{_settings_words(choice.row)}, {say(comparison, choice.row.mean, True)}"
+        said = _settings_words(choice.row)
+        if choice.apart is None:
+            said += f", {say(comparison, choice.row.mean, True)}"
         for name, words in choice_facts(choice):
             yield name.capitalize(), (f"{said}, {words}" if name == "chosen" else words) + "."
 

@@ -70,6 +70,10 @@ class Row:
         """Over seeds; None if no run holds the metric."""
         return sum(self.known) / len(self.known) if self.known else None
 
+    def by(self, name: str) -> "Row":
+        """Return the row with another number of its runs as values."""
+        return replace(self, values=tuple(run.numbers.get(name) for run in self.runs))
+
     @property
     def spread(self) -> Spread | None:
         """How far the seeds differ; None of one seed."""

@@ -1,26 +1,27 @@
 """A search: each trial is a run whose settings follow from the trials before it.
 
 Whoever does a trial asks for its settings, in the process that does it: trials are kept in a file
-in the folder of the sweep, which processes of several machines can share. What chooses is the
-goodness of fit on validation blocks, inside the training. Held-out time takes no part.
+in the folder of the sweep, which processes of several machines can share. What chooses is the score
+on validation blocks, inside the training, as `grevy.sweeps.choosing` says. Held-out time takes no
+part. A trial is given up by its goodness of fit there, which is known while it trains.
 """
 
-import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from grevy.archive import read_metrics
 from grevy.config import RunConfig
 from grevy.errors import GrevyError
+from grevy.sweeps.choosing import pick
 from grevy.sweeps.claims import claimed, holders
 from grevy.sweeps.drawing import Distribution
 from grevy.sweeps.folder import SweepFolder, read_recorded
 from grevy.sweeps.planning import PlannedRun
 from grevy.sweeps.space import Search
-from grevy.sweeps.standing import Result, Standing, decisive_score
+from grevy.sweeps.standing import Standing, read_result
+from grevy.sweeps.words import choice_lines
 from grevy.sweeps.working import GivenUpError, Outcome, Task, do_run, last_line
 
 if TYPE_CHECKING:
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 TRIALS = "trials.journal"
-BY = "goodness of fit on validation blocks, bits,"
 # Trials that are drawn evenly before the sampler looks at what they have come to; and trials that
 # are never given up, so that there is something to compare with.
 FIRST, UNPRUNED = 10, 5
-_SLOT, _STEPS = "slot", "steps"
+_SLOT, STEPS = "slot", "steps"
 _USUAL_STEPS = int(RunConfig.model_fields["max_iterations"].default)
 
 
@@ -109,7 +109,7 @@ def watcher(trial: "Trial") -> Callable[[int, float], None]:
     """
 
     def seen(step: int, bits: float) -> None:
-        trial.set_user_attr(_STEPS, step)
+        trial.set_user_attr(STEPS, step)
         trial.report(bits, step)
         if trial.should_prune():
             raise GivenUpError(f"given up after {step} steps, at {bits:.3f} bits")
@@ -189,18 +189,11 @@ def _tell(study: "Study", trial: "Trial", outcome: Outcome, folder: SweepFolder)
     if outcome.state == "given up":
         state = TrialState.PRUNED
     elif outcome.state == "done":
-        value = validation_bits(read_metrics(folder.run(outcome.run.run_id)))
+        result = read_result(folder, outcome.run, in_search=True)
+        value = None if result is None else result.sign * result.value
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
     with suppress(ValueError, RuntimeError):  # it was told before
         study.tell(trial, value, state)
-
-
-def validation_bits(metrics: dict[str, Any]) -> float | None:
-    """Return the goodness of fit on validation blocks at the end of training, in bits."""
-    losses, chance = metrics.get("validation", {}).get("loss"), metrics.get("chance_nats")
-    if not losses or chance is None:
-        return None
-    return (float(chance) - float(losses[-1])) / math.log(2)
 
 
 def trials_left(folder: SweepFolder, search: Search, base: PlannedRun) -> tuple[PlannedRun, ...]:
@@ -231,30 +224,31 @@ def read_standing_of_search(folder: SweepFolder, search: Search, base: PlannedRu
     """
     require_optuna()
     begun, at_work = _begun(folder, search, base), holders(folder.claims)
-    done: list[tuple[float, PlannedRun]] = []
+    done: list[PlannedRun] = []
     given_up: list[tuple[int, int]] = []
     running, failed = [], []
     for slot in slots(search, base):
         trial = begun.get(slot.run_id)
         run = slot if trial is None else replace(slot, settings=_settings(slot, trial, search))
         if trial is not None and trial.state.name == "COMPLETE":
-            done.append((float(trial.value or 0.0), run))
+            done.append(run)
         elif trial is not None and trial.state.name == "PRUNED":
             steps = int(run.settings.get("max_iterations", _USUAL_STEPS))
-            given_up.append((int(trial.user_attrs[_STEPS]), steps))
+            given_up.append((int(trial.user_attrs[STEPS]), steps))
         elif owner := at_work.get(slot.run_id):
             running.append((run, owner))
         elif error := folder.error(slot.run_id):
             failed.append((run, last_line(error)))
-    best = max(done, key=lambda each: each[0], default=None)
+    results = [read_result(folder, run, in_search=True) for run in done]
+    known = [each for each in results if each is not None]
     return Standing(
         search.trials,
         len(done) + len(given_up),
         tuple(running),
         tuple(failed),
-        Result(best[1], BY, best[0], larger_is_better=True) if best else None,
+        max(known, key=lambda each: each.sign * each.value, default=None),
         None,
-        tuple(_notes(folder, best, len(done), given_up)),
+        tuple(_notes(folder, given_up, is_known=bool(known))),
     )
 
 
@@ -266,33 +260,13 @@ def _settings(slot: PlannedRun, trial: "FrozenTrial", search: Search) -> dict[st
 
 
 def _notes(
-    folder: SweepFolder,
-    best: tuple[float, PlannedRun] | None,
-    n_done: int,
-    given_up: Sequence[tuple[int, int]],
+    folder: SweepFolder, given_up: Sequence[tuple[int, int]], is_known: bool
 ) -> Iterator[str]:
-    """Say what was chosen, by what, and how good it is by what did not choose it."""
+    """Say what was given up, what is chosen, by what, and how good it is by what did not choose."""
     if given_up:
         taken, whole = (sum(steps) for steps in zip(*given_up, strict=True))
         yield (
             f"given up early: {len(given_up)} trials, after {taken} of their {whole} training steps"
         )
-    if best is None:
-        return
-    bits, run = best
-    yield (
-        f"{run.run_id} was chosen among {n_done} finished trials by {bits:.4g} bits on validation "
-        f"blocks: the best of many is in part luck"
-    )
-    yield f"on held-out time, which chose nothing: {_independent(folder, run)}"
-
-
-def _independent(folder: SweepFolder, run: PlannedRun) -> str:
-    try:
-        metrics = read_metrics(folder.run(run.run_id))
-    except GrevyError as error:
-        return str(error)
-    score = decisive_score(metrics)
-    if score is None or not metrics.get("holdout"):
-        return "no score, for nothing was held out"
-    return f"{score[0]} {score[1]:.4g}"
+    if is_known:
+        yield from choice_lines(pick(folder.runs))

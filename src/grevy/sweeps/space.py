@@ -51,7 +51,7 @@ def make_search(own: Mapping[str, Any], space: dict[str, Distribution]) -> Searc
         Those of `OWN` that were given.
     space : dict of str to Distribution
     """
-    trials, sampler, prune = own.get("trials"), own.get("sampler", "tpe"), own.get("prune", True)
+    trials, sampler, prune = own.get("trials"), own.get("sampler", "tpe"), own.get("prune", False)
     wrong = []
     if type(trials) is not int or not 1 <= trials <= MAX_TRIALS:
         wrong.append(f"'trials' is {trials!r}: expected a whole number from 1 to {MAX_TRIALS}")

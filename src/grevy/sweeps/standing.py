@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grevy.archive import read_manifest, read_metrics
+from grevy.archive import read_manifest, read_metrics, read_outcome
 from grevy.errors import GrevyError
 from grevy.evaluation import MEASURES
+from grevy.sweeps.choosing import choosing_score
 from grevy.sweeps.claims import Owner, holders
 from grevy.sweeps.folder import SweepFolder, read_plan, read_recorded
+from grevy.sweeps.metric import Metric
 from grevy.sweeps.planning import PlannedRun
+from grevy.sweeps.records import make_record
 from grevy.sweeps.working import last_line
 
 
@@ -38,7 +41,17 @@ class Result:
             return True
         if self.metric != other.metric:
             return False
-        return self.value > other.value if self.larger_is_better else self.value < other.value
+        return self.sign * self.value > self.sign * other.value
+
+    @property
+    def sign(self) -> int:
+        """What turns a value into one that is better when larger, and back."""
+        return 1 if self.larger_is_better else -1
+
+    @property
+    def extreme(self) -> str:
+        """What the first of many by this score is."""
+        return "highest" if self.larger_is_better else "lowest"
 
 
 @dataclass(frozen=True)
@@ -53,8 +66,9 @@ class Standing:
     running : tuple of (PlannedRun, Owner)
     failed : tuple of (PlannedRun, str)
         With the reason, in a line.
-    best : Result or None
-        The best of all done, by the score that decides for the first label.
+    leading : Result or None
+        The first of all done, by the score that decides for the first label; of a search, by the
+        one that chooses. It is no choice: the first of many is so by luck in part.
     seconds : float or None
         How long a finished run has taken, in the mean.
     notes : tuple of str
@@ -65,7 +79,7 @@ class Standing:
     done: int
     running: tuple[tuple[PlannedRun, Owner], ...]
     failed: tuple[tuple[PlannedRun, str], ...]
-    best: Result | None
+    leading: Result | None
     seconds: float | None
     notes: tuple[str, ...] = ()
 
@@ -107,7 +121,7 @@ def read_standing(root: Path) -> Standing:
         from grevy.sweeps.searching import read_standing_of_search
 
         return read_standing_of_search(folder, file.search, plan[0])
-    done, times, best = 0, [], None
+    done, times, leading = 0, [], None
     failed, running = [], []
     at_work = holders(folder.claims)
     for run in plan:
@@ -116,13 +130,13 @@ def read_standing(root: Path) -> Standing:
             done += 1
             times += [seconds for seconds in [read_manifest(place)["seconds"]] if seconds]
             result = read_result(folder, run)
-            best = result if result is not None and result.beats(best) else best
+            leading = result if result is not None and result.beats(leading) else leading
         elif owner := at_work.get(run.run_id):
             running.append((run, owner))
         elif error := folder.error(run.run_id):
             failed.append((run, last_line(error)))
     seconds = sum(times) / len(times) if times else None
-    return Standing(len(plan), done, tuple(running), tuple(failed), best, seconds)
+    return Standing(len(plan), done, tuple(running), tuple(failed), leading, seconds)
 
 
 def running_runs(folder: SweepFolder) -> tuple[str, ...]:
@@ -130,13 +144,29 @@ def running_runs(folder: SweepFolder) -> tuple[str, ...]:
     return tuple(holders(folder.claims))
 
 
-def read_result(folder: SweepFolder, run: PlannedRun) -> Result | None:
-    """Read what a finished run has come to; None if it was not scored, or is damaged."""
+def read_result(folder: SweepFolder, run: PlannedRun, in_search: bool = False) -> Result | None:
+    """Read what a finished run has come to; None if it was not scored, or is damaged.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+    run : PlannedRun
+    in_search : bool
+        Whether it is a trial, whose score is the one that chooses.
+    """
+    place = folder.run(run.run_id)
     try:
-        found = decisive_score(read_metrics(folder.run(run.run_id)))
+        if in_search:
+            chose = choosing_score(make_record(read_outcome(place)))
+            return None if chose is None else Result(run, *_as_result(*chose))
+        found = decisive_score(read_metrics(place))
     except GrevyError:
         return None
     return None if found is None else Result(run, *found)
+
+
+def _as_result(metric: Metric, value: float) -> tuple[str, float, bool]:
+    return metric.title, value, metric.larger_is_better
 
 
 def decisive_score(metrics: Mapping[str, Any]) -> tuple[str, float, bool] | None:

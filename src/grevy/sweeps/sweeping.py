@@ -76,6 +76,7 @@ def prepare_sweep(
     on: str = "here",
     trust: bool = False,
     imports: Sequence[str] = (),
+    to_pick: bool = False,
 ) -> Sweep:
     """Read and check a sweep; nothing is written.
 
@@ -89,12 +90,14 @@ def prepare_sweep(
         Where runs will be done.
     trust, imports
         As for `read_sweep`.
+    to_pick : bool
+        Whether settings are to be chosen among the runs at the end.
 
     Raises
     ------
     GrevyError
         Naming everything that is wrong with the file; or what of the data and models is missing;
-        or if the folder holds something else.
+        or if the folder holds something else; or if no settings could be chosen in the end.
     """
     check_place_name(on)
     given = read_sweep(path, trust=trust, imports=imports)
@@ -104,6 +107,8 @@ def prepare_sweep(
     folder = SweepFolder(output)
     file = settle(given, read_recorded(folder))
     configs = configurations(file)
+    if to_pick:
+        _check_choosable(configs)
     known = read_plan(folder)
     found = _look(file, on, models=known is None)
     settings = list(settings_of_runs(file))
@@ -115,6 +120,11 @@ def prepare_sweep(
     else:
         plan = known
         _check_plan(folder, configs, known, found)
+    if to_pick and len({run.data for run in plan}) > 1:
+        raise GrevyError(
+            "`pick=True`: the runs are of several recordings, whose scores cannot be compared. "
+            "Give each recording a sweep of its own."
+        )
     return Sweep(folder, given, file, found.checksums, plan, found.threads)
 
 
@@ -129,6 +139,24 @@ def _look(file: SweepFile, on: str, models: bool) -> Examination:
             raise GrevyError(
                 f"sweep: the data and models could not be looked at: {error}."
             ) from error
+
+
+def _check_choosable(configs: Sequence[RunConfig]) -> None:
+    """Refuse to choose where it would have to be by the score that is reported."""
+    without = sum(not config.validation for config in configs)
+    if without:
+        raise GrevyError(
+            f"`pick=True` chooses by a part of the training that is only watched, and {without} of "
+            f"{len(configs)} runs keep none. Put `validation: 0.2`, or another fraction, into "
+            f"`base` of the sweep."
+        )
+    for name in ("validation", "holdout", "split"):
+        values = sorted({str(getattr(config, name)) for config in configs})
+        if len(values) > 1:
+            raise GrevyError(
+                f"`pick=True`: {name!r} differs between runs ({', '.join(values)}), so their "
+                f"scores are of other time steps. Give it once, in `base` of the sweep."
+            )
 
 
 def _check_plan(

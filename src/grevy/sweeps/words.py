@@ -9,7 +9,7 @@ from typing import Any
 from grevy.archive import CONFIG
 from grevy.errors import shown_line
 from grevy.report import NOTHING, number, plural, short
-from grevy.sweeps.choosing import Choice
+from grevy.sweeps.choosing import Apart, Choice
 from grevy.sweeps.comparing import Comparison
 from grevy.sweeps.rows import Row, Spread
 
@@ -118,7 +118,6 @@ def _kinds_of_spread(comparison: Comparison) -> str:
 
 
 _MEANS = {
-    "validation": "the goodness of fit on validation blocks inside the training",
     "folds": "the mean score of the folds",
     "halves": "the held-out score itself",
     "score": "the score itself",
@@ -166,9 +165,9 @@ def choice_facts(choice: Choice) -> list[tuple[str, str]]:
     if choice.by == "nothing":
         return [("chosen", "by nothing: all runs have the same settings")]
     among = plain(f"among {plural(choice.n_rows, 'setting')} ({plural(n_runs, 'run')})")
+    if choice.apart is not None:
+        return _facts_of_validation(choice, choice.apart, among)
     facts = [("chosen", f"by {_MEANS[choice.by]}, {among}")]
-    if choice.by == "validation":
-        return [*facts, ("honest", "its held-out score took no part in the choice")]
     facts.append(
         ("warning", f"its score is optimistic, for it helped to choose, {among}")
         if choice.by == "folds"
@@ -191,3 +190,40 @@ def choice_facts(choice: Choice) -> list[tuple[str, str]]:
         *facts,
         ("hint", "runs with `--validation FRACTION` keep blocks of the training for choosing"),
     ]
+
+
+def _facts_of_validation(choice: Choice, apart: Apart, among: str) -> list[tuple[str, str]]:
+    """Say both scores, the one that chose and the one that did not, and how far apart they are."""
+    own = choice.comparison.unit if apart.metric.in_label_unit else apart.metric.unit
+    unit = f" {own}" if own else ""
+    title = plain(short(apart.metric.title, 100))
+    facts = [
+        ("chosen", f"by {title}, inside the training, {among}"),
+        (
+            "choosing",
+            f"{plain(number(apart.chose))}{unit} where it chose: the best, in part by luck",
+        ),
+    ]
+    if apart.held_out is None:
+        facts.append(("honest", "no score is left that took no part: nothing was held out"))
+    else:
+        usual = f"; the mean over all {choice.n_rows}: {_better(apart.usual)}"
+        facts += [
+            (
+                "honest",
+                f"{plain(number(apart.held_out))}{unit} on held-out time, which chose nothing",
+            ),
+            ("apart", f"{_better(apart.better)} where it chose{usual}"),
+        ]
+        if choice.independent is None:
+            facts.append(("warning", "the score asked for is not of held-out time alone"))
+    if any(run.settings.get("patience") for run in choice.comparison.runs):
+        facts.append(("note", "the same blocks stopped the training: they flatter themselves more"))
+    return [*facts, *(("why", plain(reason)) for reason in choice.why_not)]
+
+
+def _better(difference: float | None) -> str:
+    """Say by how much a score is better, or worse."""
+    if difference is None:
+        return "-"
+    return plain(f"{number(abs(difference))} {'better' if difference >= 0 else 'worse'}")

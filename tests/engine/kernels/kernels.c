@@ -145,6 +145,40 @@ static uint64_t windows(void)
     return hash;
 }
 
+/* Stretches of a temporary file whose bytes tell their place; then what cannot be read. */
+static uint64_t stretches(integer n, integer threads)
+{
+    enum { LONG = 100000, LONGEST = 300 };
+    Room room = {.draw = {n}};
+    FILE *file = tmpfile();
+    if (!file)
+        stop(2, "no temporary file");
+    for (integer i = 0; i < LONG; i++)
+        putc((int)(i * 31 % 251), file);
+    if (fflush(file))
+        stop(2, "no room for a temporary file");
+    integer *places = indices(&room, n, LONG - LONGEST), *sizes = indices(&room, n, LONGEST);
+    integer *begins = take(&room, sizeof(integer) * n), all = 0;
+    for (integer i = 0; i < n; all += sizes[i++])
+        begins[i] = all;
+    char *to = take(&room, all);
+    if (stretches_read(fileno(file), n, places, sizes, begins, to, threads))
+        stop(1, "a file cannot be read");
+    for (integer i = 0; i < n; i++)
+        for (integer k = 0; k < sizes[i]; k++)
+            if ((unsigned char)to[begins[i] + k] != (places[i] + k) * 31 % 251)
+                stop(1, "a stretch is not that of the file");
+    uint64_t hash = hashed(START, to, all);
+    sizes[n / 2] = 2, places[n / 2] = LONG - 1;
+    if (stretches_read(fileno(file), n, places, sizes, begins, to, threads) != -1)
+        stop(1, "a file was over before, and nobody said so");
+    if (stretches_read(-1, n, places, sizes, begins, to, threads) <= 0)
+        stop(1, "nothing was read, and nobody said so");
+    fclose(file);
+    leave(&room);
+    return hash;
+}
+
 /* Points on a grid, so that many are equally near; as points.py lays them out. */
 static uint64_t neighbours(integer points, integer dims, double period, int is_grouped,
                            integer threads)
@@ -192,6 +226,8 @@ static uint64_t neighbours(integer points, integer dims, double period, int is_g
 
 void others(integer threads, Tell tell)
 {
+    tell("stretches_few", stretches(3, threads));
+    tell("stretches_many", stretches(700, threads));
     uint64_t moved = START, set = START;
     losses(threads, tell);
     updates(threads, tell);

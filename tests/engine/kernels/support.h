@@ -22,6 +22,8 @@ void lengths_forward(const Lengths *l);
 void lengths_backward(const Lengths *l);
 integer windows_cover(const integer *start, integer n, integer width, integer length,
                       int32_t *place, integer room, integer *kept, integer *first);
+integer stretches_read(integer descriptor, integer n, const integer *places, const integer *sizes,
+                       const integer *begins, char *to, integer threads);
 void tree_build(const Tree *t);
 integer tree_nearest(const Tree *t, const Queries *q);
 void run_steps(const Step *steps, integer n);

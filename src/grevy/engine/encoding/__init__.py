@@ -10,17 +10,20 @@ side by side; windows are gathered from what they give, and the others applied t
 from grevy.engine.encoding.encoder import Encoded, Encoder, encode, pack
 from grevy.engine.encoding.layout import Layout, choose_layout, expected_cover
 from grevy.engine.encoding.models import is_convolutional, receptive_field
+from grevy.engine.encoding.padding import Padding, pad_segments
 from grevy.engine.encoding.sequence import embed
 
 __all__ = [
     "Encoded",
     "Encoder",
     "Layout",
+    "Padding",
     "choose_layout",
     "embed",
     "encode",
     "expected_cover",
     "is_convolutional",
     "pack",
+    "pad_segments",
     "receptive_field",
 ]

@@ -12,6 +12,7 @@ from grevy.data import Array, IntArray
 from grevy.engine.encoding.layout import Layout
 from grevy.engine.encoding.models import apply_sequence, apply_windows
 from grevy.engine.encoding.on_demand import OnDemand, covered
+from grevy.engine.encoding.padding import Padding
 from grevy.engine.kernels.calls import cover_windows
 from grevy.engine.layers.network import Network, apply_network
 
@@ -34,6 +35,9 @@ class Encoder:
         Receptive field: a window at t spans [t - left, t + right).
     layouts : tuple of Layout
         One for each recording.
+    padding : tuple of Padding or None
+        One for each recording, whose padded copies of short segments lie behind it in `neural`;
+        empty if there are none anywhere.
     """
 
     models: tuple[nn.Module, ...]
@@ -43,6 +47,13 @@ class Encoder:
     left: int
     right: int
     layouts: tuple[Layout, ...]
+    padding: tuple[Padding | None, ...] = ()
+
+    def first_steps(self, number: int, positions: IntArray) -> IntArray:
+        """Find the first step of each window in `neural` of one recording, from its positions."""
+        padding = self.padding[number] if self.padding else None
+        start = positions - self.left
+        return start if padding is None else start + padding.moved(positions)
 
 
 class Encoded(NamedTuple):
@@ -69,7 +80,7 @@ def encode(
     ----------
     encoder : Encoder
     positions : ndarray of shape (Q,), int64
-        Each with its window inside its recording.
+        Each with its window inside its recording, or in a segment that is padded.
     alter : callable, optional
         Applied to the windows (B, N, W) before the model: a mask, say.
     """
@@ -101,7 +112,7 @@ def _encode_one(
     model, network = encoder.models[number], encoder.networks[number]
     source, layout = encoder.neural[number], encoder.layouts[number]
     width = encoder.left + encoder.right
-    start = positions - encoder.left
+    start = encoder.first_steps(number, positions)
     if start.min() < 0 or start.max() > len(source) - width:  # C does not look
         raise IndexError("a window leaves its recording.")
     if isinstance(source, OnDemand):  # packed already, whatever the layout

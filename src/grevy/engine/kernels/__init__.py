@@ -8,7 +8,13 @@ Those of a network take one structure each, which holds sizes and where the numb
 through it is a list of calls, which one call runs.
 """
 
-from grevy.engine.kernels.calls import Call, call_adam, cover_windows, join_calls
+from grevy.engine.kernels.calls import (
+    Call,
+    call_adam,
+    cover_windows,
+    join_calls,
+    read_stretches,
+)
 from grevy.engine.kernels.library import instructions, kernels_for, load, threads_for
 from grevy.engine.kernels.points import Points, nearest_samples, plant
 from grevy.engine.kernels.structures import (
@@ -41,5 +47,6 @@ __all__ = [
     "matrix",
     "nearest_samples",
     "plant",
+    "read_stretches",
     "threads_for",
 ]

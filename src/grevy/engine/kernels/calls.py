@@ -1,6 +1,7 @@
 """Calling the compiled loops."""
 
 import ctypes
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grevy.data import IntArray
+from grevy.data import Array, IntArray
 from grevy.engine.kernels.structures import Adam, Moments, Step
 
 
@@ -93,6 +94,44 @@ def cover_windows(
         _at(start), *sizes, _at(place), ctypes.c_int64(room), _at(kept), _at(first)
     )
     return None if found < 0 else (first, kept)
+
+
+def read_stretches(
+    library: Any, descriptor: int, places: IntArray, sizes: IntArray, into: Array, threads: int
+) -> None:
+    """Read stretches of a file, one after the other, to the beginning of an array.
+
+    Parameters
+    ----------
+    library : CDLL
+    descriptor : int
+        Of the open file.
+    places, sizes : ndarray of shape (n,), int64
+        Where each stretch begins in the file, and how long it is, in bytes.
+    into : ndarray, contiguous
+    threads : int
+        How many may read at once.
+
+    Raises
+    ------
+    OSError
+        As the system says it, or without a number if the file is over before.
+    ValueError
+        If there is no room for them, or a stretch lies before the file or has no length.
+    """
+    ends = np.cumsum(sizes)
+    fits = not len(sizes) or (ends[-1] <= into.nbytes and sizes.min() > 0 and places.min() >= 0)
+    if not (fits and into.flags.c_contiguous and into.flags.writeable):  # C does not look
+        raise ValueError("stretches do not fit the array that they are read into")
+    given = [np.ascontiguousarray(each, np.int64) for each in (places, sizes, ends - sizes)]
+    fault = library.stretches_read(
+        ctypes.c_int64(descriptor), ctypes.c_int64(len(sizes)), *map(_at, given), _at(into),
+        ctypes.c_int64(threads),
+    )  # fmt: skip
+    if fault > 0:
+        raise OSError(fault, os.strerror(fault))
+    if fault:
+        raise OSError("the file is over before")
 
 
 def _at(array: Any) -> ctypes.c_void_p:

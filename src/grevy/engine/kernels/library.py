@@ -19,6 +19,7 @@ _NUMBERS = (
     "kernels_sources",
     "convolution_scratch",
     "infonce_scratch",
+    "stretches_read",
     "windows_cover",
     "tree_nearest",
 )

@@ -37,6 +37,9 @@ class SamplingPlan:
         Negatives of each recording in a step; as many as references if None.
     hybrid : bool
         Draw a second positive in time for each reference.
+    pad_short : bool
+        Draw every step of the segments that are too short for a sample (`needs`), whose windows
+        are then padded. A pair in time, and a change of the label, still has both its steps there.
     """
 
     conditional: Conditional
@@ -46,6 +49,20 @@ class SamplingPlan:
     batch_size: int | None = 512
     num_negatives: int | None = None
     hybrid: bool = False
+    pad_short: bool = False
+
+    @property
+    def in_time(self) -> bool:
+        """Whether any pair is one in time."""
+        return self.conditional == "time" or self.hybrid
+
+    def needs(self, width: int) -> int:
+        """Return how many steps of a segment a sample needs, with windows of `width` steps."""
+        return width + (min(self.time_offsets) if self.in_time else 0)
+
+    def short(self, runs: IntArray, width: int) -> IntArray:
+        """Choose the segments (S, 2) that are too short for a sample and are padded."""
+        return runs[self.pad_short & (runs[:, 1] - runs[:, 0] < self.needs(width))]
 
 
 @dataclass(frozen=True, eq=False)

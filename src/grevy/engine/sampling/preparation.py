@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from grevy.data import Array, FloatArray, IntArray, Recording, end_to_end, laid_out
+from grevy.data import (
+    Array,
+    FloatArray,
+    IntArray,
+    Recording,
+    end_to_end,
+    laid_out,
+    steps_inside,
+)
 from grevy.engine.kernels.points import Points
 from grevy.engine.sampling.neighbours import NeighbourIndex, build_index
 from grevy.engine.sampling.plan import Grouped, Runs, Sampler, SamplingPlan
@@ -34,14 +42,14 @@ def make_sampler(
     starts = end_to_end(map(len, recordings))
     length = int(starts[-1])
     runs = laid_out(recordings)
-    fitting = [fitting_positions(run, left, right, _small(length)) for run in runs]
+    fitting = [_drawn_from(run, left, right, plan, _small(length)) for run in runs]
     for number, (positions, run) in enumerate(zip(fitting, runs, strict=True)):
         if not len(positions):
             longest = int((run[:, 1] - run[:, 0]).max())
             raise GrevyError(
                 f"recording {number}: its longest segment has {longest} time steps, fewer than the "
                 f"model's receptive field of {left + right}. Use longer segments or a model with a "
-                f"shorter receptive field, such as offset1-model."
+                f"shorter receptive field, such as offset1-model, or pad_short=True."
             )
     session = _constant(0, length)
     if len(recordings) > 1:
@@ -51,7 +59,7 @@ def make_sampler(
     # Where a window of k + 1 steps from t on fits, t + k lies in the segment of t.
     changes = tuple(_runs(np.concatenate(runs), k + 1) for k in plan.time_offsets)
     partners: tuple[IntArray, ...] = ()
-    if _in_time(plan):
+    if plan.in_time:
         same = group if plan.conditional == "time" else session
         partners = _partners(plan.time_offsets, np.concatenate(runs), fitting, same)
     _check_pairs(plan, partners, changes)
@@ -76,8 +84,15 @@ def _small(length: int) -> type[np.integer[Any]]:
     return np.int32 if length < 2**31 else np.int64
 
 
-def _in_time(plan: SamplingPlan) -> bool:
-    return plan.conditional == "time" or plan.hybrid
+def _drawn_from(
+    runs: IntArray, left: int, right: int, plan: SamplingPlan, dtype: type[np.integer[Any]]
+) -> IntArray:
+    """Return the positions whose window fits, and all of the segments that are padded, in order."""
+    fitting = fitting_positions(runs, left, right, dtype)
+    short = plan.short(runs, left + right)
+    if not len(short):
+        return fitting
+    return np.union1d(fitting, steps_inside(short).astype(dtype))
 
 
 def fitting_positions(
@@ -154,7 +169,7 @@ def _pools(
 ) -> tuple[Grouped, ...]:
     """For each recording, what references and negatives are drawn from."""
     drawn = list(fitting)
-    if _in_time(plan):
+    if plan.in_time:
         small: Any = _small(len(possible))
         drawn = [
             np.flatnonzero(possible[start:stop].any(axis=1)).astype(small) + int(start)

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from grevy.data import TAU, Array, FloatArray, Label
 from grevy.evaluation.decoding import knn, logistic, ridge
-from grevy.evaluation.decoding.knn import Metric, Neighbours
+from grevy.evaluation.decoding.knn import Metric, Neighbours, Part
 from grevy.evaluation.decoding.logistic import LogisticRows
 from grevy.evaluation.decoding.ridge import RidgeFits
-
-Part = Literal["test", "sample"]
 
 
 class Family(Protocol):
@@ -86,8 +84,8 @@ class NearestNeighbours:
 
     def decode(self, label: Label, option: int, part: Part) -> Array:
         """See `Family`."""
-        answers = getattr(self.neighbours, part)
-        return self._ask(label, answers, (self.neighbours.counts[option],))[0]
+        count = self.neighbours.counts[option]
+        return self._ask(label, self.neighbours.nearest(part, count), (count,))[0]
 
     def _ask(self, label: Label, answers: knn.Answers, counts: tuple[int, ...]) -> Sequence[Array]:
         if label.kind == "discrete":

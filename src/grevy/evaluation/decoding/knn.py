@@ -6,10 +6,9 @@ many equal runs of them: neighbouring steps resemble each other, so thinning a l
 costs little. They are shuffled, so that among equally near ones no time comes first.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,7 +16,11 @@ from grevy.data import Array, Float64Array, FloatArray, IntArray
 from grevy.evaluation.checks import parts
 from grevy.evaluation.decoding.layout import Layout, thin
 
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
 Metric = Literal["euclidean", "cosine"]
+Part = Literal["test", "sample"]
 
 COUNTS = (100, 30, 10, 3)
 """Candidates for k, the smoothest first."""
@@ -160,21 +163,44 @@ class Neighbours:
     def compared(self) -> tuple[Answers, ...]:
         """For each inner fold: the steps that it tests, among those that it trains on."""
         return tuple(
-            _ask(self.space, within, self.layout.sample[fold.tested], self.counts[0])
+            _ask(self._asked(within), self.layout.sample[fold.tested], self.counts[0])
             for within, fold in zip(
                 _of_folds(self.references, self.layout), self.layout.folds, strict=True
             )
         )
 
-    @cached_property
-    def test(self) -> Answers:
-        """The test steps, among the whole training."""
-        return _ask(self.space, self.references, self.layout.test, self.counts[0])
+    def nearest(self, part: Part, count: int) -> Answers:
+        """Find the nearest of the whole training; few are found in a fraction of the time of many.
+
+        Parameters
+        ----------
+        part : {"test", "sample"}
+            Of the layout. Each step of the sample finds itself.
+        count : int
+            One of `counts`.
+
+        Returns
+        -------
+        Answers
+            With at least so many. They are kept, and serve all smaller counts.
+        """
+        known = self._known.get(part)
+        if known is None or known.nearest.shape[1] < count:
+            most = count if self._whole.tree is not None else self.counts[0]
+            known = _ask(self._whole, getattr(self.layout, part), most)
+            self._known[part] = known
+        return known
 
     @cached_property
-    def sample(self) -> Answers:
-        """The layout's sample of the training, among the whole training: each finds itself."""
-        return _ask(self.space, self.references, self.layout.sample, self.counts[0])
+    def _known(self) -> dict[Part, Answers]:
+        return {}
+
+    @cached_property
+    def _whole(self) -> "_Asked":
+        return self._asked(self.references)
+
+    def _asked(self, references: IntArray) -> "_Asked":
+        return _Asked(self.space, references, self.counts[0])
 
 
 def prepare_neighbours(
@@ -213,37 +239,52 @@ def _space(inputs: Array, metric: Metric, references: IntArray) -> Space:
     return Space(inputs, metric, centre, scale if scale > 0 else 1.0)
 
 
-def _ask(space: Space, references: IntArray, rows: IntArray, k: int) -> Answers:
-    find = _finder(space.coordinates(references), k)
-    nearest = np.empty((len(rows), k), dtype=np.int32 if len(space.inputs) < 2**31 else np.int64)
-    for part in parts(np.arange(len(rows)), max(space.inputs.shape[1], k)):
-        nearest[part] = references[find(space.coordinates(rows[part]))]
-    return Answers(references, nearest)
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """References among which neighbours are looked for, `most` at most for each step.
 
-
-def _finder(points: Array, k: int) -> Callable[[Array], IntArray]:
-    """Find the k nearest of some points, the nearest first: through a tree where it is quicker.
-
-    Among equally near points a tree prefers some places to others. Where there are any, all points
-    are compared, and of these it is the order of the points that decides.
+    A tree prefers some of equally near references to others. Where there are any, all are compared,
+    and it is their order that decides, in a way that depends on how many are asked for: always
+    `most`.
     """
 
-    def compare_all(rows: Array) -> IntArray:
+    space: Space
+    references: IntArray
+    most: int
+
+    @cached_property
+    def points(self) -> Array:
+        return self.space.coordinates(self.references)
+
+    @cached_property
+    def tree(self) -> "cKDTree | None":
+        """Where it is quicker than a comparison with all."""
+        if self.points.shape[1] > MAX_TREE_COLUMNS or self.most >= len(self.points):
+            return None
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.points)
+
+    def find(self, rows: Array, count: int) -> IntArray:
+        """Find the nearest points, the nearest first: (n, count)."""
+        if self.tree is not None:
+            distances, found = self.tree.query(rows, count + 1)
+            if (distances[:, 1:] > distances[:, :-1]).all():
+                nearest: IntArray = found[:, :count]
+                return nearest
+        return self._among_all(rows)[:, :count]
+
+    def _among_all(self, rows: Array) -> IntArray:
         from sklearn.neighbors import NearestNeighbors
 
-        index = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="euclidean").fit(points)
-        found: IntArray = index.kneighbors(rows, return_distance=False)
+        index = NearestNeighbors(n_neighbors=self.most, algorithm="brute", metric="euclidean")
+        found: IntArray = index.fit(self.points).kneighbors(rows, return_distance=False)
         return found
 
-    if points.shape[1] > MAX_TREE_COLUMNS or k >= len(points):
-        return compare_all
-    from scipy.spatial import cKDTree
 
-    tree = cKDTree(points)
-
-    def ask_tree(rows: Array) -> IntArray:
-        distances, found = tree.query(rows, k + 1)
-        is_clear = (distances[:, 1:] > distances[:, :-1]).all()
-        return found[:, :k] if is_clear else compare_all(rows)
-
-    return ask_tree
+def _ask(asked: _Asked, rows: IntArray, count: int) -> Answers:
+    space = asked.space
+    nearest = np.empty((len(rows), count), np.int32 if len(space.inputs) < 2**31 else np.int64)
+    for part in parts(np.arange(len(rows)), max(space.inputs.shape[1], asked.most)):
+        nearest[part] = asked.references[asked.find(space.coordinates(rows[part]), count)]
+    return Answers(asked.references, nearest)

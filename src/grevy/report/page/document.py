@@ -4,7 +4,10 @@ import base64
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def document(template: str, scripts: tuple[str, ...], **content: Any) -> str:
@@ -22,15 +25,10 @@ def document(template: str, scripts: tuple[str, ...], **content: Any) -> str:
     content
         What else the template places.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("grevy.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     plotly, script = _plotly(), _own_script(scripts)
-    return environment.get_template(template).render(
+    return _template(template).render(
         policy=_policy(plotly, script),
         style=Markup(_static("report.css")),
         plotly=Markup(plotly),
@@ -39,6 +37,18 @@ def document(template: str, scripts: tuple[str, ...], **content: Any) -> str:
     )
 
 
+@cache
+def _template(name: str) -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("grevy.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
+
+
+@cache
 def _policy(*scripts: str) -> str:
     """Write the page's security policy: these scripts and no other, and nothing fetched."""
     hashes = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from grevy.archive import ArchivedRun, without_home
 from grevy.config import RunConfig
-from grevy.report.recordings import seen_words
+from grevy.report.recordings import adapted_words, seen_words
 from grevy.report.results import LabelResult, Null
 from grevy.report.words import listed, number, plural, short, thousands
 from grevy.version import __version__
@@ -84,6 +84,7 @@ def methods(run: ArchivedRun, results: list[LabelResult]) -> str:
         _data(run),
         _preparing(run),
         _training(run),
+        adapted_words(run.config),
         _hold_out(run),
         _decoding(results),
         _baselines(run, results),

@@ -1,5 +1,6 @@
 """``--on tcp://HOST:PORT``: any Dask cluster that shares a file system with this machine."""
 
+import itertools
 import logging
 import re
 import time
@@ -46,26 +47,29 @@ class Cluster(Executor):
     def __init__(self, client: Client, sign: Path) -> None:
         self._client, self._order = client, Order(Path.cwd(), sign, __version__)
         self._stopping = False
+        self._numbers = itertools.count()
         self._waiting: dict[Future[Any], Any] = {}
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a function called by a worker that is free."""
+        """Have a function called by a worker that is free, after those submitted before."""
         future: Future[T] = Future()
-        self._send(future, (fn, args, kwargs))
+        self._send(future, next(self._numbers), (fn, args, kwargs))
         return future
 
-    def _send(self, future: Future[Any], call: tuple[Any, ...]) -> None:
-        far = self._client.submit(do_apart, self._order, call, pure=False)
+    def _send(self, future: Future[Any], number: int, call: tuple[Any, ...]) -> None:
+        # Dask takes calls of the same tenth of a second in any order, and what a lost worker had
+        # begun might come last.
+        far = self._client.submit(do_apart, self._order, call, pure=False, priority=-number)
         self._waiting[future] = far
-        far.add_done_callback(partial(self._arrive, future, call))
+        far.add_done_callback(partial(self._arrive, future, number, call))
 
-    def _arrive(self, future: Future[Any], call: tuple[Any, ...], far: Any) -> None:
+    def _arrive(self, future: Future[Any], number: int, call: tuple[Any, ...], far: Any) -> None:
         """Hand on what has become of a call, or have it done again by another worker."""
         problem = self._problem(far)
         if future not in self._waiting:
             return
         if isinstance(problem, StoppedError) and not self._stopping:
-            self._send(future, call)  # its worker has left
+            self._send(future, number, call)  # its worker has left
             return
         if self._waiting.pop(future, None) is None or not future.set_running_or_notify_cancel():
             return
@@ -96,9 +100,10 @@ class Cluster(Executor):
 
     def fail(self, error: GrevyError) -> None:
         """Give up all calls that wait, for a reason."""
-        for future, far in list(self._waiting.items()):
-            self._waiting.pop(future, None)
-            self._client.cancel(far)
+        self._stopping = True
+        waiting, self._waiting = self._waiting, {}
+        self._client.cancel(list(waiting.values()))
+        for future in waiting:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 from distributed import Client
+from distributed.core import Status
 
 from grevy.errors import GrevyError, Problems, unknown
 from grevy.sweeps.places.dask import Cluster, quiet, working
+from grevy.sweeps.places.muster import MOST, Muster, last_words
 
 _CTRL_C = signal.getsignal(signal.SIGINT)
 try:
@@ -72,7 +74,7 @@ def read_jobs(on: str) -> tuple[str, dict[str, Any]]:
             elif name not in known:
                 problems.add(str(unknown("setting", str(name), known)))
     problems.raise_if_any()
-    return str(system), found
+    return str(system), {name: value for name, value in found.items() if value is not None}
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -140,12 +142,16 @@ def _manned(
     dask-jobqueue's own adaptive scaling does not replace a job that was ended from outside, and
     does not say why one could not be submitted.
     """
-    over = threading.Event()
+    over, muster = threading.Event(), Muster(system)
 
     def keep() -> None:
         while not over.wait(LOOK):
             try:
+                _strike(cluster, client, muster)
                 _adjust(cluster, client, min(most, executor.open))
+            except GrevyError as error:
+                executor.fail(error)
+                return
             except Exception as error:
                 reason = " ".join(str(error).split())[:600]
                 executor.fail(GrevyError(f"`on={system}`: no job could be submitted: {reason}"))
@@ -158,6 +164,28 @@ def _manned(
     finally:
         over.set()
         thread.join()
+
+
+def _strike(cluster: Any, client: Client, muster: Muster) -> None:
+    """Forget jobs that have ended before they were workers, so that others are submitted.
+
+    Raises
+    ------
+    GrevyError
+        If none comes.
+    """
+    present = [each["name"] for each in client.scheduler_info(n_workers=-1)["workers"].values()]
+    jobs = {name: job.job_id for name, job in dict(cluster.workers).items() if job.job_id}
+    for name in muster.lost(jobs, present):
+        if job := cluster.workers.pop(name, None):
+            cluster.sync(job.close)
+    if muster.in_vain >= MOST:
+        folder = Path(cluster._dummy_job.log_directory)
+        words = last_words(folder)
+        raise GrevyError(
+            f"{muster.in_vain} jobs have ended before they could do anything. What they printed is "
+            f"in {folder}" + (f"; it ends with: {words}" if words else ".")
+        )
 
 
 def _adjust(cluster: Any, client: Client, wanted: int) -> None:
@@ -191,8 +219,9 @@ def _check_programs(system: str, job: Any) -> None:
 
 @contextmanager
 def _made(system: str, kind: Any, settings: Mapping[str, Any], root: Path) -> Iterator[Any]:
+    whole = _whole(system, settings, root)
     try:
-        cluster = kind(**_whole(system, settings, root))
+        cluster = kind(job_cls=_closing(kind.job_cls), **whole)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:400]
         raise GrevyError(
@@ -202,10 +231,26 @@ def _made(system: str, kind: Any, settings: Mapping[str, Any], root: Path) -> It
         yield cluster
 
 
+def _closing(kind: Any) -> Any:
+    """Make a kind of job that is closed once it was closed, which Dask insists on at the end."""
+
+    async def close(job: Any) -> None:
+        await kind.close(job)
+        job.status = Status.closed
+
+    return type(kind.__name__, (kind,), {"close": close})
+
+
 def _whole(system: str, settings: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Complete the settings: a job does one run at a time, with all of its cores."""
     import dask
 
+    log = str(settings.get("log_directory", (root / "jobs").absolute()))
+    if len(log.split()) != 1:
+        raise GrevyError(
+            f"`on={system}`: what jobs print would go to {log!r}, and batch systems take no folder "
+            f"with a space. Choose another `output`, or give `log_directory` in a cluster file."
+        )
     known = {name: dask.config.get(f"jobqueue.{system}.{name}", None) for name in _USUAL}
     usual = {name: value for name, value in _USUAL.items() if known[name] is None}
     python = settings.get("python") or dask.config.get(f"jobqueue.{system}.python", None)
@@ -213,10 +258,10 @@ def _whole(system: str, settings: Mapping[str, Any], root: Path) -> dict[str, An
         f"jobqueue.{system}.worker-extra-args", None
     )
     return {
-        "log_directory": str((root / "jobs").absolute()),
         "job_name": "grevy",
         **usual,
         **settings,
+        "log_directory": log,
         "processes": 1,
         "nanny": False,
         # In place of the shell, so that the batch system's signals reach it.
