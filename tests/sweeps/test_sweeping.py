@@ -17,7 +17,7 @@ from grevy.cli.sweeping import _Lines, _Table
 from grevy.config import make_config
 from grevy.model import Checkpoints
 from grevy.runs import load_recordings, make_model, run_experiment, settle_offsets
-from grevy.sweeps import do_sweep, prepare_sweep, read_standing
+from grevy.sweeps import Result, do_sweep, prepare_sweep, read_standing
 from grevy.sweeps.folder import SweepFolder, read_plan
 from tiny_sweeps import BASE, write_data, write_sweep
 
@@ -61,7 +61,7 @@ class TestFinished:
             assert (place / archive.REPORT).is_file()
             assert read_run(place).config["seed"] == run.settings["seed"]
             assert f"{run.run_id}  " in done.stderr
-        assert "4 of 4 done, 0 running, 0 failed, 0 left\nhighest so far: R²" in done.stdout
+        assert "4 of 4 done, 0 running, 0 failed, 0 left\nscores are of 2 recordings" in done.stdout
         assert list((folder / "claims").iterdir()) == []
 
     def test_runs_are_the_same_as_by_themselves(self, finished, tmp_path):
@@ -150,13 +150,25 @@ class TestFinished:
         found = json.loads(out)
         assert code == 0
         assert (found["total"], found["done"], found["left"]) == (4, 4, 0)
-        best = max(
-            read_run(RunFolder(path)).metrics["scores"]["position"]["random"]["test_r2"]
-            for path in (finished[1] / "runs").iterdir()
-        )
-        assert found["leading"]["value"] == best
-        assert found["leading"]["metric"] == "R² of position, random split"
-        assert found["leading"]["is"] == "highest"
+        assert found["leading"] is None
+        assert found["notes"] == ["scores are of 2 recordings, not compared here: `grevy compare`"]
+
+
+def test_of_one_recording_the_highest_score_is_said(tmp_path, grevy_run):
+    path, folder = write_sweep(tmp_path, grid={"seed": [3, 4, 5]}), tmp_path / "S"
+    code, out, _ = grevy_run("sweep", path, "-o", folder, "--on", "debug")
+    scores = {
+        path.name: read_run(RunFolder(path)).metrics["scores"]["position"]["random"]["test_r2"]
+        for path in (folder / "runs").iterdir()
+    }
+    best = max(scores, key=scores.get)
+    said = f"highest so far: R² of position, random split {scores[best]:.4g}, by {best}"
+    assert (code, said in out) == (0, True)
+    found = json.loads(grevy_run("status", folder, "--json")[1])["leading"]
+    assert found == {
+        "run_id": best, "metric": "R² of position, random split", "value": scores[best],
+        "is": "highest",
+    }  # fmt: skip
 
 
 def test_settings_are_picked_by_validation_blocks(tmp_path, grevy_run):
@@ -194,9 +206,9 @@ def test_the_live_table_leaves_room_for_what_ctrl_c_echoes(finished, monkeypatch
     monkeypatch.setenv("COLUMNS", "80")
     path, folder, _ = finished
     sweep, standing = prepare_sweep(path, folder), read_standing(folder)
-    run = replace(standing.leading.run, settings={"seed": 3, "data": "long/" * 40})
+    run = replace(sweep.plan[0], settings={"seed": 3, "data": "long/" * 40})
     table = _Table()
-    table.begins(sweep, replace(standing, leading=replace(standing.leading, run=run)), 2)
+    table.begins(sweep, replace(standing, leading=Result(run, "R² of position", 0.9, True)), 2)
     lines = table._console.render_lines(table._table(), pad=False)
     table._live.stop()
     text = ["".join(part.text for part in line) for line in lines]

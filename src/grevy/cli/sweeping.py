@@ -199,10 +199,13 @@ class _Lines:
 
     def begins(self, sweep: "Sweep", standing: "Standing", at_once: int) -> None:
         """Take note of how it stands at the start."""
+        from grevy.sweeps import comparable
+
         self.folder, self.at_once = sweep.folder, at_once
         self.total, self.before = standing.total, standing.done
         self.done, self.failed = standing.done, len(standing.failed)
         self.leading, self.began = standing.leading, time.monotonic()
+        self._comparable = comparable(sweep.plan)
         self._in_search = sweep.file.search is not None
         if not self._quiet:
             left = self.total - self.done - self.failed
@@ -225,7 +228,7 @@ class _Lines:
             self._say_done(f"{self.done}/{self.total}  {text}  {outcome.message}")
             return
         result = read_result(self.folder, outcome.run, self._in_search)
-        if result is not None and result.beats(self.leading):
+        if result is not None and self._comparable and result.beats(self.leading):
             self.leading = result
         if not self._quiet:
             score = f"{result.metric} {result.value:.4g}" if result else "no score"

@@ -10,7 +10,14 @@ from grevy.sweeps.page import write_page
 from grevy.sweeps.planning import PlannedRun
 from grevy.sweeps.records import Records, RunRecord, make_record, read_records
 from grevy.sweeps.rows import Row, make_rows
-from grevy.sweeps.standing import Result, Standing, read_result, read_standing, running_runs
+from grevy.sweeps.standing import (
+    Result,
+    Standing,
+    comparable,
+    read_result,
+    read_standing,
+    running_runs,
+)
 from grevy.sweeps.sweeping import Audience, Sweep, do_sweep, prepare_sweep
 from grevy.sweeps.tables import run_table, write_csv, write_parquet
 from grevy.sweeps.words import below_table, cells, choice_lines, head
@@ -35,6 +42,7 @@ __all__ = [
     "cells",
     "choice_lines",
     "choose",
+    "comparable",
     "compare_folders",
     "compare_runs",
     "consistency_lines",

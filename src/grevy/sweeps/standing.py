@@ -1,6 +1,6 @@
 """How a sweep stands, read from its folder alone: by another shell, or another machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,9 @@ class Standing:
     failed : tuple of (PlannedRun, str)
         With the reason, in a line.
     leading : Result or None
-        The first of all done, by the score that decides for the first label; of a search, by the
-        one that chooses. It is no choice: the first of many is so by luck in part.
+        The first of all done, if their data are the same, by the score that decides for the first
+        label; of a search, by the one that chooses. It is no choice: the first of many is so by
+        luck in part.
     seconds : float or None
         How long a finished run has taken, in the mean.
     notes : tuple of str
@@ -129,14 +130,23 @@ def read_standing(root: Path) -> Standing:
         if folder.done(run.run_id):
             done += 1
             times += [seconds for seconds in [read_manifest(place)["seconds"]] if seconds]
-            result = read_result(folder, run)
+            result = read_result(folder, run) if comparable(plan) else None
             leading = result if result is not None and result.beats(leading) else leading
         elif owner := at_work.get(run.run_id):
             running.append((run, owner))
         elif error := folder.error(run.run_id):
             failed.append((run, last_line(error)))
     seconds = sum(times) / len(times) if times else None
-    return Standing(len(plan), done, tuple(running), tuple(failed), leading, seconds)
+    notes = []
+    if not comparable(plan):
+        count = len({run.data for run in plan})
+        notes.append(f"scores are of {count} recordings, not compared here: `grevy compare`")
+    return Standing(len(plan), done, tuple(running), tuple(failed), leading, seconds, tuple(notes))
+
+
+def comparable(plan: Sequence[PlannedRun]) -> bool:
+    """Tell whether runs are of the same data, so that one score can be higher than another."""
+    return len({run.data for run in plan}) == 1
 
 
 def running_runs(folder: SweepFolder) -> tuple[str, ...]:
