@@ -238,6 +238,16 @@ def test_consistency_is_computed_from_the_archive(runs, grevy_run):
     assert all("over 3 seeds, held-out steps" in line for line in lines)
 
 
+def test_consistency_is_on_the_page_where_it_is_asked_for(runs, tmp_path, grevy_run):
+    path = tmp_path / "page.html"
+    _, out, _ = grevy_run("compare", runs, "--consistency", "--html", path)
+    said = [line for line in out.splitlines() if "over 3 seeds" in line]
+    assert len(said) == 2
+    assert all(f"<li>{line}</li>" in path.read_text() for line in said)
+    grevy_run("compare", runs, "--html", path)
+    assert "Consistency" not in path.read_text()
+
+
 def test_recordings_are_compared_where_no_encoder_has_trained(tmp_path, grevy_run):
     rng = np.random.default_rng(0)
     for length in (2000, 3000):

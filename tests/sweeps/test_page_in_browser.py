@@ -193,6 +193,20 @@ def test_without_scripts_the_page_says_so(browser, path):
         assert page.locator("#verdict .verdict").count() > 0
 
 
+def test_names_are_sorted_by_the_numbers_in_them(browser, tmp_path):
+    names = ["offset1-model", "offset5-model", "offset10-model", "offset36-model"]
+    for name in sorted(names):
+        labels = made_labels(300)
+        config = {"model_architecture": name}
+        write_run(tmp_path / name, labels, config=config, metrics=made_metrics(labels, range(60)))
+    write_page(compare_folders([tmp_path]), tmp_path / "page.html", [tmp_path])
+    with opened(browser, tmp_path / "page.html") as page:
+        page.locator("#against-0").scroll_into_view_if_needed()
+        until(page, "document.getElementById('against-0').data")
+        found = page.eval_on_selector("#against-0", "p => p.layout.xaxis.ticktext")
+    assert found == names
+
+
 def test_hostile_names_are_text(browser, tmp_path):
     labels = made_labels(300, names=(HOSTILE, "<img src=x onerror=alert(1)>", "</script><b>"))
     for place in range(3):

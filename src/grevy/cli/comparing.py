@@ -57,13 +57,16 @@ def compare(
     found = compare_folders(places, by)
     _tell_skipped(found.skipped)
     _print_table(found, places)
-    if consistency:
-        print()
-        print("\n".join(consistency_lines(found)))
-    for path, write in ((csv, write_csv), (parquet, write_parquet), (html, write_page)):
+    alike = consistency_lines(found) if consistency else []
+    if alike:
+        print("\n".join(["", *alike]))
+    for path, write in ((csv, write_csv), (parquet, write_parquet)):
         if path is not None:
             write(found, path, places)
             print(shown_line(str(path)))
+    if html is not None:
+        write_page(found, html, places, alike)
+        print(shown_line(str(html)))
 
 
 def best(

@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,15 +30,30 @@ from grevy.sweeps.words import choice_facts, run_name, say, say_setting, say_spr
 MOST_METRICS, MOST_PICTURES = 30, 6
 
 
-def write_page(comparison: Comparison, path: Path, places: Sequence[Path] = ()) -> None:
+def write_page(
+    comparison: Comparison,
+    path: Path,
+    places: Sequence[Path] = (),
+    consistency: Sequence[str] = (),
+) -> None:
     """Write the page of a comparison: one file, which opens offline and links to each report.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path : Path
+    places : sequence of Path
+        Where the runs were looked for.
+    consistency : sequence of str
+        How alike embeddings are, as `consistency_lines` says it.
 
     Raises
     ------
     WriteError
         If the file cannot be written.
     """
-    html = comparison_html(page_content(comparison, path, places))
+    content = replace(page_content(comparison, path, places), consistency=tuple(consistency))
+    html = comparison_html(content)
     # A file name that is not valid text may hold what UTF-8 cannot write.
     write_bytes(path, html.encode("utf-8", errors="replace"))
 

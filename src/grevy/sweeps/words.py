@@ -188,7 +188,7 @@ def choice_facts(choice: Choice) -> list[tuple[str, str]]:
     facts += [("why", plain(reason)) for reason in choice.why_not]
     return [
         *facts,
-        ("hint", "runs with `--validation FRACTION` keep blocks of the training for choosing"),
+        ("hint", "runs with --validation FRACTION keep blocks of the training for choosing"),
     ]
 
 

@@ -81,6 +81,8 @@ class PageContent:
         The first is shown at first, and is what rows are sorted and marked by.
     rows : tuple of PageRow
     pictures : tuple of PagePicture
+    consistency : tuple of str
+        How alike embeddings are, in lines; empty where that was not asked for.
     """
 
     title: str
@@ -92,6 +94,7 @@ class PageContent:
     metrics: tuple[PageMetric, ...]
     rows: tuple[PageRow, ...]
     pictures: tuple[PagePicture, ...]
+    consistency: tuple[str, ...] = ()
 
 
 def comparison_html(content: PageContent) -> str:

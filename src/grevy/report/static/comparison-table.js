@@ -12,7 +12,7 @@ function compared(one, other, down) {
   const both = typeof one === "number" && typeof other === "number";
   const order = both
     ? one - other
-    : typeof one === typeof other ? String(one).localeCompare(String(other)) : typeof one === "number" ? -1 : 1;
+    : typeof one === typeof other ? String(one).localeCompare(String(other), undefined, { numeric: true }) : typeof one === "number" ? -1 : 1;
   return down ? -order : order;
 }
 
