@@ -1,6 +1,7 @@
 """The page of a comparison in a real browser: 500 runs, sorted, filtered, and a link followed."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -144,14 +145,33 @@ def test_figures_follow_filter_and_score(page):
     assert page.get_attribute("th:has([data-column=mean])", "aria-sort") == "ascending"
 
 
-def test_dots_lie_upon_their_value_unless_several_share_it(page):
-    upon = []
-    for place in range(3):
-        page.locator(f"#against-{place}").scroll_into_view_if_needed()
-        until(page, f"document.getElementById('against-{place}').data?.[0].y.length === 500")
-        whole = "(figure) => figure.data[0].x.every(Number.isInteger)"
-        upon.append(page.eval_on_selector(f"#against-{place}", whole))
-    assert sorted(upon) == [False, False, True]  # each run has another number of hidden units
+def data(page):
+    return json.loads(page.locator("#comparison-data").text_content())
+
+
+def test_dots_of_one_value_lie_beside_each_other(page):
+    place = data(page)["settings"].index("temperature")
+    page.locator(f"#against-{place}").scroll_into_view_if_needed()
+    until(page, f"document.getElementById('against-{place}').data?.[0].y.length === 500")
+    found = page.eval_on_selector(f"#against-{place}", "p => p.data[0].x")
+    assert len(set(found)) == COUNT
+    assert {round(x) for x in found} == set(range(len(TEMPERATURES)))
+
+
+def test_many_numbers_stand_at_their_size(page):
+    """500 numbers of hidden units, from 1 on, by their logarithm; the scores grow with them."""
+    place = data(page)["settings"].index("num hidden units")
+    page.locator(f"#against-{place}").scroll_into_view_if_needed()
+    until(page, f"document.getElementById('against-{place}').data?.[0].y.length === 500")
+    x, y = page.eval_on_selector(f"#against-{place}", "p => [p.data[0].x, p.data[0].y]")
+    expected = [8 * math.log(1 + COUNT * score) / math.log(COUNT) for score in y]
+    assert x == pytest.approx(expected)
+    ticks = page.eval_on_selector(f"#against-{place}", "p => p.layout.xaxis.ticktext")
+    assert ticks == ["1", "2", "5", "10", "20", "50", "100", "200", "500"]
+    page.locator("#heat").scroll_into_view_if_needed()
+    page.select_option("#heat-x", str(place))
+    until(page, "document.getElementById('heat').data?.[0].z[0].length === 8")
+    assert page.eval_on_selector("#heat", "p => p.layout.xaxis.ticktext[7]") == "230 to 500"
 
 
 def test_two_settings_make_a_map_of_means(page):
@@ -204,7 +224,9 @@ def test_names_are_sorted_by_the_numbers_in_them(browser, tmp_path):
         page.locator("#against-0").scroll_into_view_if_needed()
         until(page, "document.getElementById('against-0').data")
         found = page.eval_on_selector("#against-0", "p => p.layout.xaxis.ticktext")
+        upon = page.eval_on_selector("#against-0", "p => p.data[0].x")
     assert found == names
+    assert sorted(upon) == [0, 1, 2, 3]  # no two share a value
 
 
 def test_hostile_names_are_text(browser, tmp_path):

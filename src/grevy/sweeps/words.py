@@ -42,8 +42,15 @@ def say_setting(value: Any) -> str:
     """Write the value of a setting, cut where it is long."""
     if value is None:
         return "-"
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else json.dumps(_brief(value), default=str)
     return plain(short(text, NAME_LENGTH))
+
+
+def _brief(value: Any) -> Any:
+    """Round a number to four digits, which tell drawn ones apart; in a list too."""
+    if isinstance(value, list):
+        return [_brief(each) for each in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def title(comparison: Comparison) -> str:

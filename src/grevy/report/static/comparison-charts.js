@@ -5,7 +5,7 @@ const SHADES = ["#b4cee3", "#86aecf", "#5788b5", "#33628f", "#1c3f63"];
 const STANDS_OUT = "#d55e00", CHANCE = "#b4530a";
 const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif", size: 13, color: "#1f2a37" };
 const AXIS = { automargin: true, gridcolor: "#e9edf1", linecolor: "#c5ced6", showline: true, zeroline: false, ticks: "outside", ticklen: 4, tickcolor: "#c5ced6", fixedrange: true };
-const MOST_TICKS = 12;
+const MOST_TICKS = 12, CELLS = 8;
 
 // Plotly reads a little HTML in what it writes.
 const inert = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -22,17 +22,45 @@ function laidOut(x, y, more) {
   };
 }
 
-// Where the values of a setting stand: numbers by size, evenly apart, for they are often powers; words by name.
+// Where the values of a setting stand, from 0 to `end`: few numbers by size, evenly apart, for they are often powers;
+// words by name; many numbers as they are, or by their logarithm. `cells` are what a map of two settings counts them into.
 function scaleOf(data, place) {
   const values = [...new Set(data.rows.map((row) => row.settings[place]))].sort((a, b) => compared(a, b, false));
-  return { values, at: new Map(values.map((value, position) => [value, position])) };
+  if (values.length > MOST_TICKS && values.every((value) => typeof value === "number")) return measured(values);
+  const places = new Map(values.map((value, position) => [value, position]));
+  const at = (value) => places.get(value), cells = values.map(spoken);
+  const every = Math.max(1, Math.ceil(values.length / MOST_TICKS));
+  const marks = cells.map((text, position) => [position, text]).filter(([position]) => position % every === 0);
+  return { end: values.length - 1, at, marks, cells, cell: at, cellMarks: marks };
 }
 
-function ticks(scale, most) {
-  const every = Math.max(1, Math.ceil(scale.values.length / MOST_TICKS));
-  const shown = scale.values.map((_, position) => position).filter((position) => position % every === 0);
-  return { tickvals: shown, ticktext: shown.map((position) => inert(brief(spoken(scale.values[position]), most))) };
+function measured(values) {
+  const low = values[0], high = values.at(-1), powers = low > 0 && high / low > 20;
+  const [rise, back] = powers ? [Math.log10, (x) => 10 ** x] : [(x) => x, (x) => x];
+  const start = rise(low), step = (rise(high) - start) / CELLS;
+  const at = (value) => (rise(value) - start) / step;
+  const edges = [...Array(CELLS + 1).keys()].map((i) => spoken(Number(back(start + i * step).toPrecision(2))));
+  const cells = edges.slice(1).map((edge, i) => `${edges[i]} to ${edge}`);
+  return {
+    end: CELLS, at, marks: round(low, high, powers).map((value) => [at(value), spoken(value)]),
+    cells, cell: (value) => Math.min(CELLS - 1, Math.floor(at(value))), cellMarks: cells.map((text, i) => [i, text]),
+  };
 }
+
+// Round numbers of a range, a few.
+function round(low, high, powers) {
+  if (!powers) {
+    const rough = (high - low) / 5, unit = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((by) => by * unit).find((each) => each >= rough);
+    const first = Math.ceil(low / step);
+    return [...Array(Math.floor(high / step) - first + 1).keys()].map((i) => Number(((first + i) * step).toPrecision(12)));
+  }
+  const decades = [...Array(Math.ceil(Math.log10(high / low)) + 2).keys()].map((i) => Math.floor(Math.log10(low)) + i);
+  const found = (of) => decades.flatMap((d) => of.map((m) => Number(`${m}e${d}`))).filter((v) => v >= low && v <= high);
+  return decades.length > 5 ? found([1]) : found([1, 2, 5]);
+}
+
+const marked = (marks, most) => ({ tickvals: marks.map(([position]) => position), ticktext: marks.map(([, text]) => inert(brief(text, most))) });
 
 class Charts {
   constructor(table) {
@@ -101,8 +129,8 @@ class Charts {
     // Lines through the same value lie beside each other.
     const height = (row, place) => {
       if (place === last) return (this.table.score(row)[0] - low) / span;
-      const scale = this.scales[place], beside = (apart(number.get(row) + 1) - 0.5) * Math.min(0.08, 0.6 / scale.values.length);
-      return beside + (scale.values.length > 1 ? scale.at.get(row.settings[place]) / (scale.values.length - 1) : 0.5);
+      const scale = this.scales[place], beside = (apart(number.get(row) + 1) - 0.5) * Math.min(0.08, 0.6 / (scale.end + 1));
+      return beside + (scale.end ? scale.at(row.settings[place]) / scale.end : 0.5);
     };
     const most = Math.max(4, Math.floor(byId("parallel").clientWidth / (last + 2) / 7));
     const places = [...Array(last + 1).keys()];
@@ -120,8 +148,8 @@ class Charts {
       text: rows.map((row) => this.about(row)), hoverinfo: "text",
     });
     const marks = this.scales.flatMap((scale, place) => {
-      const { tickvals, ticktext } = ticks(scale, most);
-      return tickvals.map((position, i) => this.mark(place, scale.values.length > 1 ? position / (scale.values.length - 1) : 0.5, ticktext[i]));
+      const { tickvals, ticktext } = marked(scale.marks, most);
+      return tickvals.map((position, i) => this.mark(place, scale.end ? position / scale.end : 0.5, ticktext[i]));
     });
     if (rows.length) marks.push(this.mark(last, 0, this.table.said(low)), this.mark(last, 1, this.table.said(low + span)));
     const names = [...this.data.settings, this.metric.title.split(",")[0]].map((name) => inert(brief(name)));
@@ -140,7 +168,7 @@ class Charts {
     // Side by side where several rows share a value, in an order that does not change; else upon it.
     const count = new Map();
     for (const row of rows) count.set(row.settings[place], (count.get(row.settings[place]) || 0) + 1);
-    const x = rows.map((row, number) => scale.at.get(row.settings[place]) + (count.get(row.settings[place]) > 1 ? (apart(number) - 0.5) * 0.45 : 0));
+    const x = rows.map((row, number) => scale.at(row.settings[place]) + (count.get(row.settings[place]) > 1 ? (apart(number) - 0.5) * 0.45 : 0));
     const spread = { type: "data", symmetric: false, visible: few, thickness: 1, width: 2, color: "#9aa5b1",
       array: score.map((each) => (each[2] === null ? 0 : each[2] - each[0])), arrayminus: score.map((each) => (each[1] === null ? 0 : each[0] - each[1])) };
     const trace = {
@@ -148,7 +176,7 @@ class Charts {
       marker: { size: few ? 7 : 5, opacity: few ? 0.9 : 0.6, color: rows.map((row) => (row.best && this.table.metric === 0 ? STANDS_OUT : "#33628f")) },
     };
     const shapes = this.metric.chance.map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: CHANCE, width: 1.5, dash: "dash" }, visible: this.near(y, score) }));
-    const xaxis = { ...ticks(scale), title: { text: inert(this.data.settings[place]), standoff: 8 }, range: [-0.5, scale.values.length - 0.5] };
+    const xaxis = { ...marked(scale.marks), title: { text: inert(this.data.settings[place]), standoff: 8 }, range: [-0.5, scale.end + 0.5] };
     return Plotly.react(`against-${place}`, [trace], laidOut(xaxis, { title: { text: brief(this.titleText), standoff: 8 }, nticks: 6 }, { shapes }), LOOK);
   }
 
@@ -162,22 +190,22 @@ class Charts {
   heat() {
     const [across, up] = ["heat-x", "heat-y"].map((id) => Number(byId(id).value));
     const [x, y] = [this.scales[across], this.scales[up]];
-    const sums = y.values.map(() => x.values.map(() => [0, 0]));
+    const sums = y.cells.map(() => x.cells.map(() => [0, 0]));
     for (const row of this.scored) {
-      const cell = sums[y.at.get(row.settings[up])][x.at.get(row.settings[across])];
+      const cell = sums[y.cell(row.settings[up])][x.cell(row.settings[across])];
       cell[0] += this.table.score(row)[0];
       cell[1] += 1;
     }
     const z = sums.map((line) => line.map(([sum, n]) => (n ? sum / n : null)));
     const cells = z.flatMap((line, j) => line.map((value, i) => ({ value, i, j }))).filter(({ value }) => value !== null);
-    const told = sums.map((line, j) => line.map(([, n], i) => `<b>${this.table.said(z[j][i])}</b> (${n} row${n === 1 ? "" : "s"})<br>${inert(this.data.settings[across])} ${inert(spoken(x.values[i]))}<br>${inert(this.data.settings[up])} ${inert(spoken(y.values[j]))}`));
+    const told = sums.map((line, j) => line.map(([, n], i) => `<b>${this.table.said(z[j][i])}</b> (${n} row${n === 1 ? "" : "s"})<br>${inert(this.data.settings[across])} ${inert(x.cells[i])}<br>${inert(this.data.settings[up])} ${inert(y.cells[j])}`));
     const colours = ["#f6f9fc", "#dbe7f1", ...SHADES];
     const scale = (this.metric.larger_is_better ? colours : colours.toReversed()).map((colour, i) => [i / (colours.length - 1), colour]);
-    const trace = { type: "heatmap", x: x.values.map((_, i) => i), y: y.values.map((_, i) => i), z, text: told, hoverinfo: "text", colorscale: scale, xgap: 2, ygap: 2, colorbar: { thickness: 14, outlinewidth: 0, title: { text: brief(this.titleText), side: "right" } } };
-    const few = cells.length <= 60 && x.values.length <= 10;
+    const trace = { type: "heatmap", x: x.cells.map((_, i) => i), y: y.cells.map((_, i) => i), z, text: told, hoverinfo: "text", colorscale: scale, xgap: 2, ygap: 2, colorbar: { thickness: 14, outlinewidth: 0, title: { text: brief(this.titleText), side: "right" } } };
+    const few = cells.length <= 60 && x.cells.length <= 10;
     const middle = cells.length ? (Math.min(...cells.map((c) => c.value)) + Math.max(...cells.map((c) => c.value))) / 2 : 0;
     const annotations = few ? cells.map(({ value, i, j }) => ({ x: i, y: j, text: this.table.said(value), showarrow: false, font: { color: (value > middle) === this.metric.larger_is_better ? "#fff" : "#1f2a37" } })) : [];
-    const axes = [[x, across], [y, up]].map(([each, place]) => ({ ...ticks(each), showgrid: false, title: { text: inert(this.data.settings[place]), standoff: 8 } }));
+    const axes = [[x, across], [y, up]].map(([each, place]) => ({ ...marked(each.cellMarks), showgrid: false, title: { text: inert(this.data.settings[place]), standoff: 8 } }));
     return Plotly.react("heat", [trace], laidOut(...axes, { annotations }), LOOK);
   }
 }

@@ -3,7 +3,7 @@
 const ROWS_AT_ONCE = 100;
 const NAMED = /^([^=<>]+)([=<>])(.*)$/;
 
-const spoken = (value) => (value === null ? "–" : String(value));
+const spoken = (value) => (value === null ? "–" : typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value));
 const key = (name) => name.toLowerCase().replaceAll(" ", "_");
 
 // Numbers by size, then words, and what is missing last, whichever way is sorted.
