@@ -66,6 +66,15 @@ def test_a_second_sigterm_does_not_cut_off_what_is_being_kept():
     assert signal.getsignal(signal.SIGTERM) is outer
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as a program has it, also where the tests are a shell's background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_interrupts_at_once():
     with interruptible() as interruption:
         signal.raise_signal(signal.SIGINT)

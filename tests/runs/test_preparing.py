@@ -34,7 +34,7 @@ def test_a_model_gets_every_setting_that_is_a_parameter():
         "temperature": 2.0, "temperature_mode": "auto", "min_temperature": 0.5,
         "distance": "euclidean", "conditional": "delta_normal", "delta": 0.25,
         "prior": "uniform", "hybrid": True, "seed": 9, "precision": "bf16",
-        "causal": True,
+        "causal": True, "pad_short": True,
     }  # fmt: skip
     config = make_config({"dataset": "x", "device": "cpu", "time_offsets": [3], **changed})
     model = preparing.make_model(config, verbose=True)

@@ -34,7 +34,9 @@ def test_a_job_is_a_worker_that_does_one_run(tmp_path, system):
     assert command.endswith("--resources GPU=1 --nthreads 1")
     assert "--no-nanny" in command
     assert "long" in script
-    assert "3" in script.replace(command, "")  # cores
+    if system != "sge":  # there, cores are asked for as each site has it
+        asked = script.replace(command, "").replace(str(tmp_path), "")
+        assert "3" in asked  # cores
 
 
 @pytest.mark.parametrize(
