@@ -99,6 +99,14 @@ def test_a_truncated_file_is_told(model_file, tmp_path, trust):
         read_checkpoint(path, "cpu", trust)
 
 
+def test_a_file_of_something_else_is_not_advised_to_be_trusted(tmp_path):
+    path = tmp_path / "text.pt"
+    path.write_text("Hello, this is no model.")
+    with pytest.raises(GrevyError, match=r"no complete model file \(Unsupported operand") as told:
+        read_checkpoint(path, "cpu", trust=False)
+    assert "weights_only" not in str(told.value)
+
+
 @pytest.mark.parametrize("first", [None, b"\x80", b"\x80\x02", b"\x80\x04", b"PK\x03\x04"])
 def test_random_bytes_are_told(tmp_path, first):
     rng = np.random.default_rng(0)

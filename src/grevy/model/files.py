@@ -215,7 +215,8 @@ def read_checkpoint(path: Path, device: str | None, trust: bool) -> Any:
         raise GrevyError(f"model file {path} cannot be read: {error.strerror}.") from error
     except pickle.UnpicklingError as error:
         if trust or not _is_archive(path):
-            raise _broken(path, error) from error
+            # Around it torch advises to let the file run code.
+            raise _broken(path, error.__context__ or error) from error
         raise GrevyError(
             f"model file {path} is damaged or holds pickled Python objects, which can run code. "
             f"If you trust whoever made it, open it with `trust=True` "
@@ -231,7 +232,7 @@ def _is_archive(path: Path) -> bool:
         return zipfile.is_zipfile(path) or stream.read(1) == b"\x80"
 
 
-def _broken(path: Path, error: Exception) -> GrevyError:
+def _broken(path: Path, error: BaseException) -> GrevyError:
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "it is empty"
     return GrevyError(
         f"{path} is no complete model file ({reason}). It may be truncated or something else; "
