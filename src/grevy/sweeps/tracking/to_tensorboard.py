@@ -47,9 +47,7 @@ class TensorBoard:
 
 
 def _summaries(run: Sent) -> list[tuple[Summary, int]]:
-    settings = hparams_pb(run.settings, trial_id=run.run_id)
-    # Its proto is of the library that TensorBoard was made for, with the same bytes.
-    found = [(Summary.FromString(settings.SerializeToString()), 0)]
+    found = [(hparams_pb(run.settings, trial_id=run.run_id), 0)]
     found += [(_scalar(name, value), 0) for name, value in run.numbers.items()]
     for name, curve in run.curves.items():
         found += [(_scalar(name, value), step) for step, value in curve]

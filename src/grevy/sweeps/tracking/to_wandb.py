@@ -1,7 +1,6 @@
 """Weights & Biases: runs of a project, in a group that has the name of the sweep's folder."""
 
 import os
-from pathlib import PurePosixPath
 
 import wandb
 
@@ -65,7 +64,7 @@ class Wandb:
         made.summary.update({_named(name): value for name, value in run.numbers.items()})
         artifact = wandb.Artifact(f"run-{run.run_id}", type="run")
         for file in run.files:
-            artifact.add_file(str(run.root / PurePosixPath(file)), name=file)
+            artifact.add_file(str(run.root / file), name=file)
         made.log_artifact(artifact)
         made.finish()
 
