@@ -119,15 +119,8 @@ def assess(
         )
     inner = validation_split(model, recordings, split, config)
     if inner is not None:
-        metrics["validation"] = {
-            "steps": [step for step, _ in model.validation_],
-            "loss": [loss for _, loss in model.validation_],
-        }
-        try:
-            on_them = validation_scores(embedding, whole, inner, **settings)
-            metrics["validation"]["scores"] = on_them
-        except GrevyError as error:  # as above
-            notes.append(f"No scores on validation blocks: {error}")
+        metrics["validation"], why_not = _validated(model, embedding, whole, inner, settings)
+        notes += why_not
     if config.seeds > 1:
         _LOG.info(f"training {config.seeds - 1} times more, with other seeds")
         try:
@@ -137,6 +130,21 @@ def assess(
     if notes:
         metrics["note"] = " ".join([*filter(None, [metrics.get("note")]), *notes])
     return Evaluation(metrics, found.decoded)
+
+
+def _validated(
+    model: "CEBRA", embedding: Array, whole: Recording, inner: Split, settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the losses and scores on validation blocks, and why there are no scores."""
+    found: dict[str, Any] = {
+        "steps": [step for step, _ in model.validation_],
+        "loss": [loss for _, loss in model.validation_],
+    }
+    try:
+        found["scores"] = validation_scores(embedding, whole, inner, **settings)
+    except GrevyError as error:  # the run itself is whole, and took long
+        return found, [f"No scores on validation blocks: {error}"]
+    return found, []
 
 
 def laid_together(recordings: Sequence[Recording], whole: Recording) -> Together:
